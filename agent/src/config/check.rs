@@ -1,0 +1,253 @@
+//! The rules of the configuration that types cannot state.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Config, ConfigError, CounterConfig, FetcherConfig, GateConfig, KeyConfig, KeysConfig,
+    LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, TrustConfig,
+    WorkloadConfig,
+};
+
+type Checked = Result<(), ConfigError>;
+
+pub(super) fn check(config: &Config) -> Checked {
+    let Config {
+        insecure_without_ledger,
+        trust,
+        nsm,
+        policy,
+        keys,
+        workload,
+        counters,
+        local_socket,
+        gate,
+        fetcher,
+        runtime_directory,
+    } = config;
+    require(
+        *insecure_without_ledger,
+        "insecure_without_ledger",
+        "must be true: this version has no ledger, and the agent refuses to pass over that in silence",
+    )?;
+    check_trust(trust)?;
+    check_nsm(nsm)?;
+    check_policy(policy)?;
+    check_keys(keys)?;
+    if let Some(workload) = workload {
+        check_workload(workload)?;
+        check_users(workload, gate)?;
+    }
+    check_counters(counters)?;
+    if let Some(local_socket) = local_socket {
+        check_local_socket(local_socket)?;
+    }
+    check_gate(gate)?;
+    check_fetcher(fetcher)?;
+    require(runtime_directory.is_absolute(), "runtime_directory", "must be an absolute path")
+}
+
+fn check_trust(trust: &TrustConfig) -> Checked {
+    let TrustConfig { project, threshold, minimum_bundle_version, reviewers } = trust;
+    require(!project.is_empty(), "trust.project", "must not be empty")?;
+    require(*threshold >= 2, "trust.threshold", "must be at least 2")?;
+    require(*minimum_bundle_version >= 1, "trust.minimum_bundle_version", "must be at least 1")?;
+    let count = u32::try_from(reviewers.len()).unwrap_or(u32::MAX);
+    require(count >= *threshold, "trust.reviewer", "must list at least `threshold` reviewers")?;
+    let names: BTreeSet<&str> = reviewers.iter().map(|reviewer| reviewer.name.as_str()).collect();
+    require(names.len() == reviewers.len(), "trust.reviewer", "names a reviewer twice")?;
+    require(
+        reviewers.iter().all(|reviewer| !reviewer.keys.is_empty()),
+        "trust.reviewer",
+        "has a reviewer without keys",
+    )
+}
+
+fn check_nsm(nsm: &NsmConfig) -> Checked {
+    match nsm {
+        NsmConfig::Device => Ok(()),
+        NsmConfig::Socket(path) => {
+            require(path.is_absolute(), "nsm.socket", "must be an absolute path")
+        }
+    }
+}
+
+fn check_policy(policy: &PolicyConfig) -> Checked {
+    let PolicyConfig { source, poll_seconds } = policy;
+    check_address(source, "policy.source")?;
+    require((1..=3600).contains(poll_seconds), "policy.poll_seconds", "must be 1 to 3600")
+}
+
+fn check_keys(config: &KeysConfig) -> Checked {
+    let KeysConfig { service, keys } = config;
+    require(keys.len() <= MAX_KEYS, "keys.key", "lists more than 16 keys")?;
+    match service {
+        Some(service) => check_address(service, "keys.service")?,
+        None => require(keys.is_empty(), "keys.service", "is required when keys are listed")?,
+    }
+    let names: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+    require(names.len() == keys.len(), "keys.key", "names a key twice")?;
+    let files: BTreeSet<&str> = keys.iter().map(KeyConfig::file_name).collect();
+    require(files.len() == keys.len(), "keys.key", "uses one file name twice")?;
+    require(
+        files.iter().all(|file| is_file_name(file)),
+        "keys.key.file",
+        "must be a plain file name",
+    )
+}
+
+fn check_workload(workload: &WorkloadConfig) -> Checked {
+    let WorkloadConfig {
+        command,
+        arguments,
+        environment,
+        working_directory,
+        user,
+        group,
+        restart: _,
+        restart_delay_millis,
+        restart_delay_max_millis,
+        stop_grace_millis,
+        memory_max_bytes,
+        pids_max,
+    } = workload;
+    require(command.is_absolute(), "workload.command", "must be an absolute path")?;
+    require(
+        arguments.iter().all(|argument| !argument.contains('\0')),
+        "workload.arguments",
+        "must not contain NUL",
+    )?;
+    for (name, value) in environment {
+        let sound = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+        require(sound, "workload.environment", "has a name or value that cannot be passed on")?;
+        require(
+            !matches!(name.as_str(), "NARTHEX_KEYS" | "NARTHEX_SOCKET"),
+            "workload.environment",
+            "names a variable that the agent sets",
+        )?;
+    }
+    require(
+        working_directory.is_absolute(),
+        "workload.working_directory",
+        "must be an absolute path",
+    )?;
+    require(*user != Some(0), "workload.user", "must not be 0")?;
+    require(*group != Some(0), "workload.group", "must not be 0")?;
+    require(
+        user.is_some() == group.is_some(),
+        "workload.group",
+        "must be given with `user`, or neither",
+    )?;
+    require(*restart_delay_millis >= 10, "workload.restart_delay_millis", "must be at least 10")?;
+    require(
+        restart_delay_max_millis >= restart_delay_millis && *restart_delay_max_millis <= 3_600_000,
+        "workload.restart_delay_max_millis",
+        "must be between restart_delay_millis and one hour",
+    )?;
+    require(*stop_grace_millis <= 600_000, "workload.stop_grace_millis", "must be at most 600000")?;
+    require(*memory_max_bytes != Some(0), "workload.memory_max_bytes", "must not be 0")?;
+    require(*pids_max != Some(0), "workload.pids_max", "must not be 0")
+}
+
+/// The gate reads hostile bytes; sharing the workload's user would let it signal or read the workload.
+fn check_users(workload: &WorkloadConfig, gate: &GateConfig) -> Checked {
+    require(
+        workload.user.is_none() || workload.user != gate.user,
+        "gate.user",
+        "must differ from workload.user",
+    )?;
+    require(
+        workload.group.is_none() || workload.group != gate.group,
+        "gate.group",
+        "must differ from workload.group",
+    )
+}
+
+fn check_counters(counters: &[CounterConfig]) -> Checked {
+    require(counters.len() <= MAX_COUNTERS, "counter", "declares more than 16 counters")?;
+    let names: BTreeSet<&str> = counters.iter().map(|counter| counter.name.as_str()).collect();
+    require(names.len() == counters.len(), "counter", "names a counter twice")?;
+    for counter in counters {
+        let CounterConfig { name, min, max, step } = counter;
+        require(
+            is_declared_name(name),
+            "counter.name",
+            "must be a lower-case letter and then up to 31 lower-case letters, digits or hyphens",
+        )?;
+        require(min < max, "counter.max", "must be above `min`")?;
+        require(*step >= 1 && *step <= max - min, "counter.step", "must be 1 to max - min")?;
+    }
+    Ok(())
+}
+
+fn check_local_socket(local_socket: &LocalSocketConfig) -> Checked {
+    let LocalSocketConfig { file, connections, timeout_seconds, attestations_per_minute } =
+        local_socket;
+    require(is_file_name(file), "local_socket.file", "must be a plain file name")?;
+    require((1..=64).contains(connections), "local_socket.connections", "must be 1 to 64")?;
+    require((1..=300).contains(timeout_seconds), "local_socket.timeout_seconds", "must be 1 to 300")?;
+    require(
+        (1..=6000).contains(attestations_per_minute),
+        "local_socket.attestations_per_minute",
+        "must be 1 to 6000",
+    )
+}
+
+fn check_gate(gate: &GateConfig) -> Checked {
+    let GateConfig {
+        listen,
+        user,
+        group,
+        connections,
+        handshake_seconds,
+        idle_seconds,
+        session_seconds,
+        sessions_per_minute,
+        calls_per_minute,
+    } = gate;
+    check_address(listen, "gate.listen")?;
+    require(*user != Some(0), "gate.user", "must not be 0")?;
+    require(*group != Some(0), "gate.group", "must not be 0")?;
+    require(
+        user.is_some() == group.is_some(),
+        "gate.group",
+        "must be given with `user`, or neither",
+    )?;
+    require((1..=64).contains(connections), "gate.connections", "must be 1 to 64")?;
+    require((1..=60).contains(handshake_seconds), "gate.handshake_seconds", "must be 1 to 60")?;
+    require((1..=3600).contains(idle_seconds), "gate.idle_seconds", "must be 1 to 3600")?;
+    require((1..=43_200).contains(session_seconds), "gate.session_seconds", "must be 1 to 43200")?;
+    require(
+        (1..=6000).contains(sessions_per_minute),
+        "gate.sessions_per_minute",
+        "must be 1 to 6000",
+    )?;
+    require((1..=6000).contains(calls_per_minute), "gate.calls_per_minute", "must be 1 to 6000")
+}
+
+fn check_fetcher(fetcher: &FetcherConfig) -> Checked {
+    let FetcherConfig { timeout_seconds, retry_max_seconds } = fetcher;
+    require((1..=300).contains(timeout_seconds), "fetcher.timeout_seconds", "must be 1 to 300")?;
+    require((1..=3600).contains(retry_max_seconds), "fetcher.retry_max_seconds", "must be 1 to 3600")
+}
+
+fn check_address(_address: &str, _field: &str) -> Checked {
+    Ok(())
+}
+
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
+fn is_declared_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && name.len() <= 32
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn require(holds: bool, field: &str, rule: &str) -> Checked {
+    if holds { Ok(()) } else { Err(ConfigError::rule(field, rule)) }
+}

@@ -1,0 +1,451 @@
+//! The agent's configuration: one TOML file inside the measured image.
+//!
+//! Nothing else changes the agent's behaviour: no environment variable, no boot argument (R35). Unknown
+//! keys are refused, so a misspelt restriction cannot silently be absent. The file is read once, at
+//! boot; changing it means building another image, with other measurements.
+//!
+//! Whoever can write this file in `--local` runs decides everything the agent does; inside an enclave
+//! it is part of PCR0 and PCR2.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+mod check;
+
+/// Longest configuration file that is read.
+pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
+/// Most counters a workload may declare (DESIGN section 7, Actions).
+pub const MAX_COUNTERS: usize = 16;
+/// Most keys an agent may ask for; the bound of a key request.
+pub const MAX_KEYS: usize = 16;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Must be present and `true` until the ledger exists. The agent then skips exactly two checks –
+    /// that the log names the bundle as current, and that the order is logged – and says so in its
+    /// session statement and in every result. Absent or `false`: the agent refuses to start.
+    #[serde(default)]
+    pub insecure_without_ledger: bool,
+    /// Whom the agent believes about policy.
+    pub trust: TrustConfig,
+    /// Where the Nitro Security Module is.
+    #[serde(default)]
+    pub nsm: NsmConfig,
+    /// Where policy comes from (untrusted; integrity is by signatures).
+    pub policy: PolicyConfig,
+    /// The keys the workload needs. Absent: none.
+    #[serde(default)]
+    pub keys: KeysConfig,
+    /// The program that the enclave exists for. Absent: none is run (useful for tests of a policy).
+    #[serde(default)]
+    pub workload: Option<WorkloadConfig>,
+    /// Numbers the workload may report, at most [`MAX_COUNTERS`].
+    #[serde(default, rename = "counter")]
+    pub counters: Vec<CounterConfig>,
+    /// The Unix socket on which the workload talks to the agent. Absent: there is none.
+    #[serde(default)]
+    pub local_socket: Option<LocalSocketConfig>,
+    /// The diagnostics listener.
+    pub gate: GateConfig,
+    /// The sandboxed processes that talk to the policy source and the key service.
+    #[serde(default)]
+    pub fetcher: FetcherConfig,
+    /// Where the agent keeps its runtime files (the keys' tmpfs, the local socket).
+    #[serde(default = "default_runtime_directory")]
+    pub runtime_directory: PathBuf,
+}
+
+/// The first reviewers: the anchor of everything signed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustConfig {
+    /// The project's name; bundles of another project are refused.
+    pub project: String,
+    /// How many distinct reviewers must sign, at least 2.
+    pub threshold: u32,
+    /// The oldest bundle version that may be accepted at boot, at least 1.
+    pub minimum_bundle_version: u64,
+    /// The reviewers.
+    #[serde(rename = "reviewer")]
+    pub reviewers: Vec<ReviewerConfig>,
+}
+
+/// One reviewer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewerConfig {
+    /// The person's name, as in the bundles.
+    pub name: String,
+    /// OpenSSH public keys, one line each.
+    pub keys: Vec<String>,
+}
+
+/// Where the NSM is. Inside an enclave always the device.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum NsmConfig {
+    /// The kernel's device, `/dev/nsm`. (The path is fixed by AWS's client.)
+    Device,
+    /// A Unix socket that speaks the documented protocol of `narthex mock-nsm`. Only with `--local`.
+    Socket(PathBuf),
+}
+
+impl Default for NsmConfig {
+    fn default() -> Self {
+        Self::Device
+    }
+}
+
+/// Where policy comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// Address of the policy source, for example `vsock:3:9101`.
+    pub source: String,
+    /// Seconds between two looks for successors, releases and stops; ±20 % jitter is added.
+    /// Default 15, 1 to 3600.
+    #[serde(default = "default_poll_seconds")]
+    pub poll_seconds: u32,
+}
+
+/// The keys the workload needs.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// Address of the key service. Required when any key is listed. Its static key comes from the
+    /// policy, never from here.
+    #[serde(default)]
+    pub service: Option<String>,
+    /// The keys, at most [`MAX_KEYS`], names distinct.
+    #[serde(default, rename = "key")]
+    pub keys: Vec<KeyConfig>,
+}
+
+/// One key the workload needs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// The key's name in the policy.
+    pub name: String,
+    /// The wanted version. Absent: the newest.
+    #[serde(default)]
+    pub version: Option<u32>,
+    /// Name of the file in the keys' directory. Absent: `name`. No directory separators.
+    #[serde(default)]
+    pub file: Option<String>,
+}
+
+impl KeyConfig {
+    /// The file name under which the workload finds the key.
+    pub fn file_name(&self) -> &str {
+        self.file.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// The workload: the program that the enclave exists for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadConfig {
+    /// Absolute path of the program.
+    pub command: PathBuf,
+    /// Its arguments, without the program's own name.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Its whole environment; nothing is inherited. The agent adds `NARTHEX_KEYS` (the keys'
+    /// directory) and `NARTHEX_SOCKET` (the local socket), which may not be named here.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Its working directory, absolute. Default `/`.
+    #[serde(default = "default_working_directory")]
+    pub working_directory: PathBuf,
+    /// Numeric user id, never 0 and never the gate's. Required when the agent runs as root; without
+    /// root it must be absent.
+    #[serde(default)]
+    pub user: Option<u32>,
+    /// Numeric group id, never 0. As `user`.
+    #[serde(default)]
+    pub group: Option<u32>,
+    /// When it is started again after it ended.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Shortest pause before a restart, milliseconds; doubled after each quick death up to
+    /// `restart_delay_max_millis`. Default 500.
+    #[serde(default = "default_restart_delay_millis")]
+    pub restart_delay_millis: u64,
+    /// Longest pause before a restart, milliseconds. Default 30000.
+    #[serde(default = "default_restart_delay_max_millis")]
+    pub restart_delay_max_millis: u64,
+    /// How long it may take to end after SIGTERM before it is killed, milliseconds. Default 5000.
+    #[serde(default = "default_stop_grace_millis")]
+    pub stop_grace_millis: u64,
+    /// cgroup `memory.max`, bytes. Absent: no limit.
+    #[serde(default)]
+    pub memory_max_bytes: Option<u64>,
+    /// cgroup `pids.max`. Absent: no limit.
+    #[serde(default)]
+    pub pids_max: Option<u64>,
+}
+
+/// When a workload is started again after it ended.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// After every end.
+    Always,
+    /// After a non-zero exit code or a signal.
+    #[default]
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// A number the workload may report through the local socket.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CounterConfig {
+    /// `[a-z][a-z0-9-]{0,31}`; the only text that ever names it.
+    pub name: String,
+    /// Smallest value.
+    pub min: u64,
+    /// Largest value, above `min`.
+    pub max: u64,
+    /// Values are rounded down to `min` plus a multiple of this, at least 1. Coarse steps leave a
+    /// colluding workload fewer bits.
+    #[serde(default = "default_counter_step")]
+    pub step: u64,
+}
+
+/// The workload's local socket.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalSocketConfig {
+    /// File name inside `runtime_directory`, default `workload.sock`.
+    #[serde(default = "default_local_socket_file")]
+    pub file: String,
+    /// Connections served at once, default 8, 1 to 64.
+    #[serde(default = "default_local_socket_connections")]
+    pub connections: u16,
+    /// Seconds a request may take to arrive and its answer to be read, default 10.
+    #[serde(default = "default_local_socket_timeout_seconds")]
+    pub timeout_seconds: u32,
+    /// Attestation documents the workload may ask for per minute, default 60.
+    #[serde(default = "default_local_socket_attestations")]
+    pub attestations_per_minute: u32,
+}
+
+/// The diagnostics listener and the process behind it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateConfig {
+    /// Where operators connect, for example `vsock:4294967295:5005`.
+    pub listen: String,
+    /// Numeric user id of the gate and the fetchers, never 0 and never the workload's. Required when
+    /// the agent runs as root; without root it must be absent.
+    #[serde(default)]
+    pub user: Option<u32>,
+    /// Numeric group id, as `user`.
+    #[serde(default)]
+    pub group: Option<u32>,
+    /// Connections at once, default 16, 1 to 64. More are closed before a byte is read.
+    #[serde(default = "default_gate_connections")]
+    pub connections: u16,
+    /// Seconds the handshake may take, default 5.
+    #[serde(default = "default_gate_handshake_seconds")]
+    pub handshake_seconds: u32,
+    /// Seconds a connection may be silent, default 60.
+    #[serde(default = "default_gate_idle_seconds")]
+    pub idle_seconds: u32,
+    /// Seconds a connection may live in all, default 900.
+    #[serde(default = "default_gate_session_seconds")]
+    pub session_seconds: u32,
+    /// Sessions attested per minute (each costs one NSM request), default 120.
+    #[serde(default = "default_gate_sessions_per_minute")]
+    pub sessions_per_minute: u32,
+    /// Accepted calls per operator and minute, default 120.
+    #[serde(default = "default_gate_calls_per_minute")]
+    pub calls_per_minute: u32,
+}
+
+/// The sandboxed processes that speak to the policy source and the key service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FetcherConfig {
+    /// Seconds one exchange may take in all, connecting included. Default 20.
+    #[serde(default = "default_fetcher_seconds")]
+    pub timeout_seconds: u32,
+    /// Longest pause between two attempts, seconds. Default 15.
+    #[serde(default = "default_retry_max_seconds")]
+    pub retry_max_seconds: u32,
+}
+
+impl Config {
+    /// Parses and checks a configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field and the rule. Nothing is corrected silently.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        if text.len() > MAX_CONFIG_BYTES {
+            return Err(ConfigError::rule("file", "is longer than 64 KiB"));
+        }
+        let config: Self = toml::from_str(text).map_err(|error| ConfigError {
+            field: String::from("file"),
+            rule: error.to_string(),
+        })?;
+        check::check(&config)?;
+        Ok(config)
+    }
+
+    /// Reads, parses and checks the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::parse`], and when the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |error: std::io::Error| ConfigError {
+            field: path.display().to_string(),
+            rule: format!("cannot be read: {error}"),
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut text = String::new();
+        // One byte more than allowed is read, so that `parse` sees what is too long.
+        let limit = u64::try_from(MAX_CONFIG_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        std::io::Read::read_to_string(&mut std::io::Read::take(file, limit), &mut text)
+            .map_err(unreadable)?;
+        Self::parse(&text)
+    }
+}
+
+impl GateConfig {
+    /// How long the handshake may take.
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.handshake_seconds))
+    }
+
+    /// How long a connection may be silent.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.idle_seconds))
+    }
+
+    /// How long a connection may live in all.
+    pub fn session_timeout(&self) -> Duration {
+        Duration::from_secs(u64::from(self.session_seconds))
+    }
+}
+
+/// Why a configuration is refused: the field, and the rule it breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The field's path in the file, or `file`.
+    pub field: String,
+    /// What is wrong with it, continuing the field's name.
+    pub rule: String,
+}
+
+impl ConfigError {
+    pub(crate) fn rule(field: &str, rule: &str) -> Self {
+        Self { field: String::from(field), rule: String::from(rule) }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "configuration: {} {}", self.field, self.rule)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Default for FetcherConfig {
+    fn default() -> Self {
+        Self {
+            timeout_seconds: default_fetcher_seconds(),
+            retry_max_seconds: default_retry_max_seconds(),
+        }
+    }
+}
+
+fn default_runtime_directory() -> PathBuf {
+    PathBuf::from("/run/narthex")
+}
+
+fn default_poll_seconds() -> u32 {
+    15
+}
+
+fn default_working_directory() -> PathBuf {
+    PathBuf::from("/")
+}
+
+fn default_restart_delay_millis() -> u64 {
+    500
+}
+
+fn default_restart_delay_max_millis() -> u64 {
+    30_000
+}
+
+fn default_stop_grace_millis() -> u64 {
+    5_000
+}
+
+fn default_counter_step() -> u64 {
+    1
+}
+
+fn default_local_socket_file() -> String {
+    String::from("workload.sock")
+}
+
+fn default_local_socket_connections() -> u16 {
+    8
+}
+
+fn default_local_socket_timeout_seconds() -> u32 {
+    10
+}
+
+fn default_local_socket_attestations() -> u32 {
+    60
+}
+
+fn default_gate_connections() -> u16 {
+    16
+}
+
+fn default_gate_handshake_seconds() -> u32 {
+    5
+}
+
+fn default_gate_idle_seconds() -> u32 {
+    60
+}
+
+fn default_gate_session_seconds() -> u32 {
+    900
+}
+
+fn default_gate_sessions_per_minute() -> u32 {
+    120
+}
+
+fn default_gate_calls_per_minute() -> u32 {
+    120
+}
+
+fn default_fetcher_seconds() -> u32 {
+    20
+}
+
+fn default_retry_max_seconds() -> u32 {
+    15
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Operating-system calls that the workload needs.

@@ -1,0 +1,1 @@
+//! Readings of the kernel, as closed value types.

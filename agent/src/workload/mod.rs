@@ -1,0 +1,1 @@
+//! The workload: started, confined, supervised, and its ends recorded.
