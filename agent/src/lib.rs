@@ -13,4 +13,5 @@ pub mod local_socket;
 pub mod mode;
 pub mod platform;
 pub mod probes;
+pub mod sandbox;
 pub mod workload;
