@@ -1,1 +1,48 @@
-//! narthex-policy.
+//! Policy of Narthex: who may do what, decided by several people and checked from bytes.
+#![forbid(unsafe_code)]
+
+mod action;
+mod administration;
+mod anchor;
+mod bundle;
+mod call;
+mod digest;
+mod file;
+mod names;
+mod order;
+mod person;
+mod policy;
+mod reason;
+mod release;
+mod sign;
+mod signature;
+mod time;
+mod used_calls;
+
+pub use action::{Action, ActionKind};
+pub use administration::{
+    ADMINISTRATION_ORDER_SCHEMA, AdministrationOrder, KeyOperation, KeyOperationKind,
+};
+pub use anchor::TrustAnchor;
+pub use bundle::{AccountRule, Bundle, KeyCommitment, KeyRule};
+pub use call::{Call, MAX_GRACE_SECONDS, Parameters, SignedCall};
+pub use digest::{BootId, Digest384, Pcr, SessionHash, StaticKey};
+pub use file::{SignedFile, limits};
+pub use names::{
+    KeyName, NamePattern, PersonName, ProjectName, ReleaseName, ReleaseVersion, RoleName,
+};
+pub use order::{
+    MAX_CALLS, MAX_READ_ORDER_LIFETIME, MAX_WRITE_ORDER_LIFETIME, Order, OrderHead,
+    READ_ORDER_SCHEMA, ReadOrder, SignedOrder, Targets, WRITE_ORDER_SCHEMA, WriteOrder,
+};
+pub use person::{Fingerprint, Person, PersonKey, Requirement};
+pub use policy::{
+    AuthorisedAdministration, AuthorisedCall, AuthorisedOrder, KeyClaim, KeyGrant, OrderContext,
+    Policy, Succession,
+};
+pub use reason::{Reason, Refusal};
+pub use release::{Measurements, Release, ReleaseStatus};
+pub use sign::SigningKey;
+pub use signature::Namespace;
+pub use time::{UnixMillis, format_duration, parse_duration};
+pub use used_calls::{FreshCall, UsedCalls};
