@@ -15,11 +15,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod device;
+pub mod own_document;
+pub mod socket;
+
 mod error;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod nsm;
 mod time;
+pub mod wire;
 
 pub use error::{ErrorCode, NsmError, TransportError};
 pub use nsm::{
