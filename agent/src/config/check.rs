@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use super::{
     Config, ConfigError, CounterConfig, FetcherConfig, GateConfig, KeyConfig, KeysConfig,
-    LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, TrustConfig,
-    WorkloadConfig,
+    LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, WorkloadConfig,
 };
+use crate::mode::{Mode, Privileges};
 
 type Checked = Result<(), ConfigError>;
 
 pub(super) fn check(config: &Config) -> Checked {
     let Config {
         insecure_without_ledger,
-        trust,
+        // Checked where it is read, by the policy's own rules.
+        trust: _,
         nsm,
         policy,
         keys,
@@ -29,7 +30,6 @@ pub(super) fn check(config: &Config) -> Checked {
         "insecure_without_ledger",
         "must be true: this version has no ledger, and the agent refuses to pass over that in silence",
     )?;
-    check_trust(trust)?;
     check_nsm(nsm)?;
     check_policy(policy)?;
     check_keys(keys)?;
@@ -46,20 +46,28 @@ pub(super) fn check(config: &Config) -> Checked {
     require(runtime_directory.is_absolute(), "runtime_directory", "must be an absolute path")
 }
 
-fn check_trust(trust: &TrustConfig) -> Checked {
-    let TrustConfig { project, threshold, minimum_bundle_version, reviewers } = trust;
-    require(!project.is_empty(), "trust.project", "must not be empty")?;
-    require(*threshold >= 2, "trust.threshold", "must be at least 2")?;
-    require(*minimum_bundle_version >= 1, "trust.minimum_bundle_version", "must be at least 1")?;
-    let count = u32::try_from(reviewers.len()).unwrap_or(u32::MAX);
-    require(count >= *threshold, "trust.reviewer", "must list at least `threshold` reviewers")?;
-    let names: BTreeSet<&str> = reviewers.iter().map(|reviewer| reviewer.name.as_str()).collect();
-    require(names.len() == reviewers.len(), "trust.reviewer", "names a reviewer twice")?;
-    require(
-        reviewers.iter().all(|reviewer| !reviewer.keys.is_empty()),
-        "trust.reviewer",
-        "has a reviewer without keys",
-    )
+pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> Checked {
+    if mode == Mode::Enclave {
+        require(config.nsm == NsmConfig::Device, "nsm", "must be the device outside --local")?;
+        let shows = config.workload.as_ref().is_some_and(|workload| workload.show_output);
+        require(!shows, "workload.show_output", "is allowed with --local only")?;
+    }
+    let users = [
+        ("gate.user", Some(config.gate.user)),
+        ("workload.user", config.workload.as_ref().map(|workload| workload.user)),
+    ];
+    for (field, user) in users {
+        match (privileges, user) {
+            (Privileges::Root, Some(None)) => {
+                return Err(ConfigError::rule(field, "is required when the agent runs as root"));
+            }
+            (Privileges::Unprivileged, Some(Some(_))) => {
+                return Err(ConfigError::rule(field, "needs root: leave it out to run without"));
+            }
+            (Privileges::Root, Some(Some(_)) | None) | (Privileges::Unprivileged, _) => {}
+        }
+    }
+    Ok(())
 }
 
 fn check_nsm(nsm: &NsmConfig) -> Checked {
@@ -104,6 +112,8 @@ fn check_workload(workload: &WorkloadConfig) -> Checked {
         user,
         group,
         restart: _,
+        restarts_max: _,
+        show_output: _,
         restart_delay_millis,
         restart_delay_max_millis,
         stop_grace_millis,
@@ -197,6 +207,7 @@ fn check_gate(gate: &GateConfig) -> Checked {
         listen,
         user,
         group,
+        peer_cids,
         connections,
         handshake_seconds,
         idle_seconds,
@@ -212,6 +223,7 @@ fn check_gate(gate: &GateConfig) -> Checked {
         "gate.group",
         "must be given with `user`, or neither",
     )?;
+    require((1..=16).contains(&peer_cids.len()), "gate.peer_cids", "must list 1 to 16 peers")?;
     require((1..=64).contains(connections), "gate.connections", "must be 1 to 64")?;
     require((1..=60).contains(handshake_seconds), "gate.handshake_seconds", "must be 1 to 60")?;
     require((1..=3600).contains(idle_seconds), "gate.idle_seconds", "must be 1 to 3600")?;

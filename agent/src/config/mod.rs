@@ -12,7 +12,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use narthex_policy::TrustAnchor;
 use serde::Deserialize;
+
+use crate::mode::{Mode, Privileges};
 
 mod check;
 
@@ -24,7 +27,7 @@ pub const MAX_COUNTERS: usize = 16;
 pub const MAX_KEYS: usize = 16;
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Must be present and `true` until the ledger exists. The agent then skips exactly two checks –
@@ -32,8 +35,9 @@ pub struct Config {
     /// session statement and in every result. Absent or `false`: the agent refuses to start.
     #[serde(default)]
     pub insecure_without_ledger: bool,
-    /// Whom the agent believes about policy.
-    pub trust: TrustConfig,
+    /// Whom the agent believes about policy: `project`, `threshold`, `minimum_bundle_version`, and
+    /// `[[trust.reviewer]]` with `name` and `keys`.
+    pub trust: TrustAnchor,
     /// Where the Nitro Security Module is.
     #[serde(default)]
     pub nsm: NsmConfig,
@@ -59,31 +63,6 @@ pub struct Config {
     /// Where the agent keeps its runtime files (the keys' tmpfs, the local socket).
     #[serde(default = "default_runtime_directory")]
     pub runtime_directory: PathBuf,
-}
-
-/// The first reviewers: the anchor of everything signed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrustConfig {
-    /// The project's name; bundles of another project are refused.
-    pub project: String,
-    /// How many distinct reviewers must sign, at least 2.
-    pub threshold: u32,
-    /// The oldest bundle version that may be accepted at boot, at least 1.
-    pub minimum_bundle_version: u64,
-    /// The reviewers.
-    #[serde(rename = "reviewer")]
-    pub reviewers: Vec<ReviewerConfig>,
-}
-
-/// One reviewer.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReviewerConfig {
-    /// The person's name, as in the bundles.
-    pub name: String,
-    /// OpenSSH public keys, one line each.
-    pub keys: Vec<String>,
 }
 
 /// Where the NSM is. Inside an enclave always the device.
@@ -174,6 +153,13 @@ pub struct WorkloadConfig {
     /// When it is started again after it ended.
     #[serde(default)]
     pub restart: RestartPolicy,
+    /// Restarts after which it is left stopped. Absent: no limit.
+    #[serde(default)]
+    pub restarts_max: Option<u64>,
+    /// Shows the workload's standard output and error on the agent's standard error. Refused outside
+    /// `--local`; everywhere else they are discarded and counted.
+    #[serde(default)]
+    pub show_output: bool,
     /// Shortest pause before a restart, milliseconds; doubled after each quick death up to
     /// `restart_delay_max_millis`. Default 500.
     #[serde(default = "default_restart_delay_millis")]
@@ -252,6 +238,10 @@ pub struct GateConfig {
     /// Numeric group id, as `user`.
     #[serde(default)]
     pub group: Option<u32>,
+    /// vsock peers that may connect, default `[3]`, the parent instance. Listeners of other kinds
+    /// ignore it.
+    #[serde(default = "default_gate_peer_cids")]
+    pub peer_cids: Vec<u32>,
     /// Connections at once, default 16, 1 to 64. More are closed before a byte is read.
     #[serde(default = "default_gate_connections")]
     pub connections: u16,
@@ -302,6 +292,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks what depends on how and as whom the agent runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field and the rule.
+    pub fn check_run(&self, mode: Mode, privileges: Privileges) -> Result<(), ConfigError> {
+        check::check_run(self, mode, privileges)
+    }
+
     /// Reads, parses and checks the file at `path`.
     ///
     /// # Errors
@@ -319,6 +318,12 @@ impl Config {
         std::io::Read::read_to_string(&mut std::io::Read::take(file, limit), &mut text)
             .map_err(unreadable)?;
         Self::parse(&text)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Config").finish_non_exhaustive()
     }
 }
 
@@ -413,6 +418,10 @@ fn default_local_socket_timeout_seconds() -> u32 {
 
 fn default_local_socket_attestations() -> u32 {
     60
+}
+
+fn default_gate_peer_cids() -> Vec<u32> {
+    vec![3]
 }
 
 fn default_gate_connections() -> u16 {
