@@ -9,6 +9,11 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// More than the kernel will ever number in version 3; the loop ends earlier, at the first unknown one.
 const MAX_CAPABILITY: libc::c_ulong = 63;
 
+/// prctl(2) reads five `unsigned long`s; a narrower zero would leave half of a register undefined.
+const UNUSED: libc::c_ulong = 0;
+/// `PR_CAP_AMBIENT_CLEAR_ALL`, as wide as prctl(2) reads it.
+const AMBIENT_CLEAR_ALL: libc::c_ulong = 4;
+
 // Bits of `PR_SET_SECUREBITS`, linux/securebits.h.
 const SECBIT_NOROOT: libc::c_ulong = 1 << 0;
 const SECBIT_NOROOT_LOCKED: libc::c_ulong = 1 << 1;
@@ -43,10 +48,10 @@ pub fn drop_bounding_set() -> Result<(), Errno> {
         | SECBIT_NO_CAP_AMBIENT_RAISE
         | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     // SAFETY: takes integers only.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits, 0, 0, 0) })?;
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits, UNUSED, UNUSED, UNUSED) })?;
     for capability in 0..=MAX_CAPABILITY {
         // SAFETY: takes integers only.
-        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, UNUSED, UNUSED, UNUSED) };
         match Errno::result(dropped) {
             Ok(_) => {}
             Err(Errno::EINVAL) if capability > 0 => break, // The first one this kernel does not know.
@@ -65,7 +70,7 @@ pub fn drop_bounding_set() -> Result<(), Errno> {
 pub fn drop_held() -> Result<(), Errno> {
     // SAFETY: takes integers only.
     let cleared =
-        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, AMBIENT_CLEAR_ALL, UNUSED, UNUSED, UNUSED) };
     Errno::result(cleared)?;
     let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
     let none = [Words::default(); 2];

@@ -28,6 +28,7 @@ const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
 const MOUNT_ATTR_NOEXEC: u64 = 8;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 4;
+const NO_AUXILIARY: libc::c_int = 0;
 const AT_RECURSIVE: libc::c_uint = 0x8000;
 
 #[repr(C)]
@@ -146,7 +147,7 @@ fn configure(
             command,
             pointer(key),
             pointer(value),
-            0,
+            NO_AUXILIARY,
         )
     };
     Errno::result(done).map(drop)

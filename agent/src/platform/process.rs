@@ -1,9 +1,11 @@
 //! What a process says about itself to the kernel, and who descends from it.
+#![allow(unsafe_code)] // waitpid(2): the wrapper in `nix` loses a child that a real-time signal ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::prctl;
 use nix::unistd::Pid;
 
@@ -53,4 +55,50 @@ pub fn descendants(ancestor: Pid) -> Vec<Pid> {
         }
     }
     found.into_iter().map(Pid::from_raw).collect()
+}
+
+/// What [`collect_child`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collected {
+    /// This child has ended and is now collected.
+    Ended(Pid, ChildEnd),
+    /// There are children, and all of them run.
+    AllRunning,
+    /// There is no child.
+    NoneLeft,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// It called `exit`; the kernel keeps eight bits of the code.
+    Code(u8),
+    /// A signal, real-time signals included.
+    Signal(u8),
+}
+
+/// Collects one child that has ended, without waiting.
+pub fn collect_child() -> Collected {
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is written to a variable of ours.
+        let result = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        return match Errno::result(result) {
+            Ok(0) => Collected::AllRunning,
+            Ok(pid) => Collected::Ended(Pid::from_raw(pid), ChildEnd::from_status(status)),
+            Err(Errno::EINTR) => continue,
+            Err(_) => Collected::NoneLeft, // ECHILD is the only other one for these arguments.
+        };
+    }
+}
+
+impl ChildEnd {
+    fn from_status(status: libc::c_int) -> Self {
+        let byte = |number: libc::c_int| u8::try_from(number & 0xff).unwrap_or(u8::MAX);
+        if libc::WIFSIGNALED(status) {
+            Self::Signal(byte(libc::WTERMSIG(status)))
+        } else {
+            Self::Code(byte(libc::WEXITSTATUS(status)))
+        }
+    }
 }

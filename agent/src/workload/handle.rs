@@ -1,0 +1,205 @@
+//! What the rest of the agent holds of the workload.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::cgroup::ControlGroupUsage;
+use super::exit::{ExitRecord, LaunchStep};
+use super::key_files::KeyFile;
+use super::measures::Confinement;
+use super::runner::{self, Observed};
+use super::settings::WorkloadSettings;
+
+/// The workload, as the rest of the agent sees it. Cheap to clone; the task behind it ends the workload
+/// when the last clone is dropped.
+#[derive(Clone)]
+pub struct WorkloadHandle {
+    orders: mpsc::UnboundedSender<Order>,
+    observed: Rc<RefCell<Observed>>,
+    exits: watch::Receiver<u64>,
+}
+
+/// What the runner is asked to do.
+pub(super) enum Order {
+    Start(Answer),
+    Stop(Answer),
+    Restart(Answer),
+    DeliverKeys(Vec<KeyFile>, Answer),
+    WipeKeys(Answer),
+}
+
+pub(super) type Answer = oneshot::Sender<Result<(), WorkloadError>>;
+
+/// Why something with the workload did not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkloadError {
+    /// The configuration has no workload.
+    NotConfigured,
+    /// It could not be started: this step, and the kernel's error number (0 when there is none).
+    NotStarted(LaunchStep, i32),
+    /// It was killed, but so many of its processes would not die in time.
+    Survivors(u32),
+    /// The key files could not be written or removed; the kernel's error number.
+    KeyFiles(i32),
+    /// The task behind the handle has ended: the agent is shutting down.
+    Gone,
+}
+
+impl WorkloadError {
+    /// Stable text.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "workload.not_configured",
+            Self::NotStarted(..) => "workload.not_started",
+            Self::Survivors(_) => "workload.survivors",
+            Self::KeyFiles(_) => "workload.key_files",
+            Self::Gone => "workload.gone",
+        }
+    }
+}
+
+impl fmt::Display for WorkloadError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let system = std::io::Error::from_raw_os_error;
+        match *self {
+            Self::NotConfigured => formatter.write_str("no workload is configured"),
+            Self::NotStarted(step, 0) => {
+                write!(formatter, "the workload could not be started: {}", step.id())
+            }
+            Self::NotStarted(step, error) => {
+                write!(formatter, "the workload could not be started: {}: {}", step.id(), system(error))
+            }
+            Self::Survivors(count) => {
+                write!(formatter, "{count} processes of the workload could not be killed in time")
+            }
+            Self::KeyFiles(error) => write!(formatter, "the key files: {}", system(error)),
+            Self::Gone => formatter.write_str("the agent is shutting down"),
+        }
+    }
+}
+
+impl std::error::Error for WorkloadError {}
+
+/// What the workload is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WorkloadState {
+    /// It was never started, or none is configured.
+    #[default]
+    NotStarted,
+    /// It is being started.
+    Starting,
+    /// It runs.
+    Running,
+    /// It ended and will be started again.
+    WaitingToRestart,
+    /// It is being stopped.
+    Stopping,
+    /// It has ended, and will not be started again by itself.
+    Stopped,
+    /// It has failed, and will not be started again by itself.
+    Failed,
+}
+
+/// All there is to say about the workload, at one moment. Numbers are exact here; `probes` rounds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadSnapshot {
+    /// What it is doing.
+    pub state: WorkloadState,
+    /// Starts after the first since the agent began, whoever asked for them.
+    pub restarts: u64,
+    /// How long it has been running. Absent unless it runs.
+    pub running_for: Option<Duration>,
+    /// How long until it is started again. Absent unless it waits for that.
+    pub next_start_in: Option<Duration>,
+    /// How it last ended, and how long ago.
+    pub last_exit: Option<(ExitRecord, Duration)>,
+    /// Its processes that the kernel killed for want of memory, over all runs.
+    pub oom_kills: u64,
+    /// Bytes it wrote to standard output, over all runs.
+    pub output_bytes: u64,
+    /// Bytes it wrote to standard error, over all runs.
+    pub error_bytes: u64,
+    /// What confines the run that is, or the last one. Absent before the first.
+    pub confinement: Option<Confinement>,
+    /// What its control group counts. Absent without one, or when it does not run.
+    pub usage: Option<ControlGroupUsage>,
+}
+
+/// Starts the task that owns the workload. The workload itself waits for [`WorkloadHandle::start`].
+/// Must be called inside a `LocalSet`.
+pub fn spawn(settings: Option<WorkloadSettings>) -> WorkloadHandle {
+    let (orders, inbox) = mpsc::unbounded_channel();
+    let (exit_count, exits) = watch::channel(0);
+    let observed = Rc::new(RefCell::new(Observed::default()));
+    tokio::task::spawn_local(runner::run(settings, inbox, exit_count, Rc::clone(&observed)));
+    WorkloadHandle { orders, observed, exits }
+}
+
+impl WorkloadHandle {
+    /// Starts the workload if it does not run. Without a configured workload this does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError::NotStarted`], also when the restart policy will try again.
+    pub async fn start(&self) -> Result<(), WorkloadError> {
+        self.ask(Order::Start).await
+    }
+
+    /// Ends the workload: SIGTERM, the grace time, SIGKILL for whatever is left. Returns when nothing of it is
+    /// left and its key files are wiped. Does nothing when it does not run.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError::Survivors`].
+    pub async fn stop(&self) -> Result<(), WorkloadError> {
+        self.ask(Order::Stop).await
+    }
+
+    /// Ends the workload as [`WorkloadHandle::stop`] does, and starts it.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError`]; `NotConfigured` without a workload.
+    pub async fn restart(&self) -> Result<(), WorkloadError> {
+        self.ask(Order::Restart).await
+    }
+
+    /// Replaces the keys: now for a workload that runs, and for every start from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError::KeyFiles`]; the files are then as before.
+    pub async fn deliver_keys(&self, keys: Vec<KeyFile>) -> Result<(), WorkloadError> {
+        self.ask(|answer| Order::DeliverKeys(keys, answer)).await
+    }
+
+    /// Takes the keys away: wipes the files, those a running workload has open included, and
+    /// forgets them.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkloadError::KeyFiles`]; every file has been tried by then, and the keys are forgotten.
+    pub async fn wipe_keys(&self) -> Result<(), WorkloadError> {
+        self.ask(Order::WipeKeys).await
+    }
+
+    /// What it is doing, and what became of it so far.
+    pub fn snapshot(&self) -> WorkloadSnapshot {
+        self.observed.borrow().snapshot(Instant::now())
+    }
+
+    /// The number of ends so far; changes with each.
+    pub fn exits(&self) -> watch::Receiver<u64> {
+        self.exits.clone()
+    }
+
+    async fn ask(&self, order: impl FnOnce(Answer) -> Order) -> Result<(), WorkloadError> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(order(answer)).map_err(|_| WorkloadError::Gone)?;
+        answered.await.map_err(|_| WorkloadError::Gone)?
+    }
+}
