@@ -1,0 +1,314 @@
+//! Creating, locking, opening and checking the file.
+
+use std::{
+    ffi::OsString,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use nix::fcntl::{Flock, FlockArg};
+use rusqlite::Connection;
+
+use super::{
+    decision::{self, Body, Decision, DecisionKind, Head, Outcome, Recorded},
+    error::StoreError,
+    integrity::{self, Loaded},
+    keyring::Keyring,
+    policy_file::PolicyFile,
+    schema::{self, CreateFile},
+    setting,
+    writer::Store,
+    writing::{State, Writing},
+};
+use crate::{
+    clock::UnixMillis,
+    config::StorageConfig,
+    digest::Digest,
+    metrics::Metrics,
+    root_key::{RootKeyId, RootKeys},
+};
+
+/// A database file that this process alone uses.
+pub struct Database {
+    path: PathBuf,
+    max_mebibytes: u32,
+    /// Held as long as this value lives. A lock of the kernel: it ends with the process, however it ends.
+    _lock: Flock<File>,
+}
+
+/// A database that was checked and is being written to.
+pub struct Opened {
+    /// The way to the writer.
+    pub store: Store,
+    /// Ends after the last [`Store`] is dropped.
+    pub writer: JoinHandle<()>,
+    /// The lineage, in the order of acceptance.
+    pub policy_files: Vec<PolicyFile>,
+    /// Key rows that are not what was written.
+    pub altered_keys: Vec<StoreError>,
+    /// Rows that a cut-off rotation of the root key left behind.
+    pub rows_to_rewrap: u64,
+    /// Digest of the genesis bundle.
+    pub genesis: Digest,
+    /// The root key in use.
+    pub root_key: RootKeyId,
+    /// Where the record of decisions stands.
+    pub head: Head,
+}
+
+/// What a check of a whole database found.
+#[derive(Debug)]
+pub struct Findings {
+    /// Number of decisions.
+    pub decisions: u64,
+    /// Number of key versions.
+    pub keys: usize,
+    /// Number of policy files.
+    pub policy_files: usize,
+    /// Key rows that are not what was written.
+    pub altered_keys: Vec<StoreError>,
+}
+
+impl Database {
+    /// Takes the file for this process.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] when another process has it.
+    pub fn lock(config: &StorageConfig) -> Result<Self, StoreError> {
+        let path = config.database.clone();
+        let mut name = OsString::from(path.as_os_str());
+        name.push(".lock");
+        let lock_path = PathBuf::from(name);
+        // Not the database file itself: SQLite's own locks on it must stay as SQLite made them.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|error| StoreError::Io(lock_path.clone(), error.to_string()))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
+            if error == nix::errno::Errno::EWOULDBLOCK {
+                StoreError::Locked(path.clone())
+            } else {
+                StoreError::Io(lock_path.clone(), error.to_string())
+            }
+        })?;
+        Ok(Self {
+            path,
+            max_mebibytes: config.max_mebibytes,
+            _lock: lock,
+        })
+    }
+
+    /// Makes the tables and fixes the genesis, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::AlreadyInitialised`]; what SQLite says.
+    pub fn initialise(
+        &self,
+        root_keys: &RootKeys,
+        genesis: PolicyFile,
+    ) -> Result<Recorded, StoreError> {
+        let connection = schema::connect(&self.path, CreateFile::Allow, self.max_mebibytes)?;
+        private(&self.path)?;
+        if schema::format(&connection)? != 0 {
+            return Err(StoreError::AlreadyInitialised(self.path.clone()));
+        }
+        let active = newest(root_keys)?;
+        let digest = genesis.digest();
+        let keyring = Keyring::new(digest, active, root_keys)?;
+        let mut state = State {
+            head: Head::empty(&digest),
+            keyring,
+            anchors: std::collections::BTreeMap::new(),
+            order_marks: std::collections::HashSet::new(),
+            policy_files: 0,
+            undo: Vec::new(),
+            after_commit: Vec::new(),
+        };
+        let transaction = connection.unchecked_transaction()?;
+        schema::create(&connection)?;
+        let mut writing = Writing {
+            connection: &connection,
+            state: &mut state,
+        };
+        let decision = genesis_decision(&genesis, active);
+        writing.insert_policy_file(genesis)?;
+        let recorded = writing.record(decision)?;
+        writing.rewrite_settings()?;
+        transaction.commit()?;
+        Ok(recorded)
+    }
+
+    /// Checks everything and starts the writer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotInitialised`], [`StoreError::Format`], [`StoreError::Altered`],
+    /// [`StoreError::RootKeyMissing`]; what SQLite says.
+    pub fn open(
+        &self,
+        root_keys: &RootKeys,
+        group_limit: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Opened, StoreError> {
+        let connection = connect_initialised(&self.path, self.max_mebibytes)?;
+        let Loaded {
+            state,
+            policy_files,
+            altered_keys,
+            rows_to_rewrap,
+        } = in_snapshot(&connection, |connection| {
+            integrity::load(connection, root_keys)
+        })?;
+        let (genesis, root_key, head) =
+            (*state.keyring.genesis(), state.keyring.active(), state.head);
+        let (store, writer) = Store::start(connection, state, group_limit, metrics)?;
+        Ok(Opened {
+            store,
+            writer,
+            policy_files,
+            altered_keys,
+            rows_to_rewrap,
+            genesis,
+            root_key,
+            head,
+        })
+    }
+}
+
+/// Checks everything without changing anything; works beside a running service.
+///
+/// # Errors
+///
+/// What [`Database::open`] refuses; altered key rows are in the findings.
+pub fn check(config: &StorageConfig, root_keys: &RootKeys) -> Result<Findings, StoreError> {
+    let connection = connect_initialised(&config.database, config.max_mebibytes)?;
+    in_snapshot(&connection, |connection| {
+        let sound: String =
+            connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if sound != "ok" {
+            return Err(StoreError::Failed(sound));
+        }
+        let loaded = integrity::load(connection, root_keys)?;
+        Ok(Findings {
+            decisions: loaded.state.head.count,
+            keys: loaded.state.anchors.len(),
+            policy_files: loaded.policy_files.len(),
+            altered_keys: loaded.altered_keys,
+        })
+    })
+}
+
+/// Shows every decision to `each`, checked, in order; works beside a running service.
+///
+/// # Errors
+///
+/// What [`Database::open`] refuses about settings and decisions.
+pub fn decisions(
+    config: &StorageConfig,
+    root_keys: &RootKeys,
+    mut each: impl FnMut(&Recorded),
+) -> Result<(), StoreError> {
+    let connection = connect_initialised(&config.database, config.max_mebibytes)?;
+    in_snapshot(&connection, |connection| {
+        let (genesis, active) = setting::unauthenticated(connection)?;
+        let keyring = Keyring::new(genesis, active, root_keys)?;
+        decision::verify_all(connection, &keyring, |recorded| {
+            each(recorded);
+            Ok(())
+        })?;
+        Ok(())
+    })
+}
+
+/// Which root keys rows of the database are under; works beside a running service.
+///
+/// # Errors
+///
+/// What SQLite says.
+pub fn root_keys_in_use(config: &StorageConfig) -> Result<Vec<RootKeyId>, StoreError> {
+    let connection = connect_initialised(&config.database, config.max_mebibytes)?;
+    let mut statement = connection.prepare(
+        "SELECT root_key FROM key_version UNION SELECT root_key FROM policy_file
+         UNION SELECT root_key FROM setting",
+    )?;
+    let ids = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(RootKeyId::from_slice(&id?));
+    }
+    Ok(found)
+}
+
+fn connect_initialised(path: &Path, max_mebibytes: u32) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::NotInitialised(path.to_owned()));
+    }
+    let connection = schema::connect(path, CreateFile::Deny, max_mebibytes)?;
+    match schema::format(&connection)? {
+        0 => Err(StoreError::NotInitialised(path.to_owned())),
+        schema::FORMAT => Ok(connection),
+        other => Err(StoreError::Format(other)),
+    }
+}
+
+fn in_snapshot<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection.unchecked_transaction()?;
+    let result = work(connection);
+    transaction.finish()?;
+    result
+}
+
+fn newest(root_keys: &RootKeys) -> Result<RootKeyId, StoreError> {
+    root_keys
+        .iter()
+        .last()
+        .map(crate::root_key::RootKey::id)
+        .ok_or(StoreError::Cryptography)
+}
+
+fn genesis_decision(genesis: &PolicyFile, root_key: RootKeyId) -> Decision {
+    Decision {
+        time: genesis.accepted,
+        kind: DecisionKind::Genesis,
+        outcome: Outcome::Accepted,
+        reason: String::new(),
+        mark: None,
+        body: Body {
+            policy_files: vec![genesis.to_body()],
+            root_key: Some(root_key.to_string()),
+            ..Body::default()
+        },
+    }
+}
+
+/// Nobody else has business with the file, though it holds no secret in the clear.
+fn private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|error| StoreError::Io(path.to_owned(), error.to_string()))
+}
+
+/// The genesis as a policy file, accepted at `now`.
+#[must_use]
+pub fn genesis_file(content: Vec<u8>, signatures: Vec<String>, now: UnixMillis) -> PolicyFile {
+    PolicyFile {
+        position: 0,
+        kind: super::policy_file::PolicyFileKind::Bundle,
+        content,
+        signatures,
+        accepted: now,
+        decision: 0,
+    }
+}

@@ -1,0 +1,493 @@
+//! The record of decisions: append-only, hash-chained, authenticated.
+//!
+//! ```text
+//! hash(n) = SHA-384( compose("narthex/v1/decision", hash(n-1), n, time, kind, outcome, reason, mark, body) )
+//! hash(-1) = SHA-384( compose("narthex/v1/decision-chain", genesis) )
+//! ```
+//!
+//! Each row carries an HMAC over its hash under a key that follows from the root key of its day. When an old root key is
+//! forgotten, the old rows stay covered by the hashes of later rows. The transparency log replaces this
+//! table when it comes: an editor who also has the root key can rewrite it, and nobody outside would know.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::StoreError,
+    keyring::{Keyring, Mac},
+    schema::Natural,
+};
+use crate::{
+    clock::UnixMillis,
+    digest::{Digest, compose},
+    root_key::RootKeyId,
+};
+
+const TABLE: &str = "decision";
+
+macro_rules! texts {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// The text in the database and in JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+
+            /// Back from the text.
+            #[must_use]
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use texts;
+
+texts! {
+    /// What was decided about.
+    DecisionKind {
+        /// The lineage was fixed; always decision 0.
+        Genesis = "genesis",
+        /// An enclave asked for keys.
+        Release = "release",
+        /// A person administered keys.
+        Administration = "administration",
+        /// Policy files were delivered.
+        Policy = "policy",
+        /// Counts of what was refused and not recorded one by one.
+        Summary = "summary",
+    }
+}
+
+texts! {
+    /// How it was decided.
+    Outcome {
+        /// Done.
+        Accepted = "accepted",
+        /// Not done.
+        Refused = "refused",
+    }
+}
+
+/// What makes a second use of the same thing noticed: unique over all decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// The handshake hash of a session that was answered with keys.
+    Session([u8; 32]),
+    /// The digest of an order that was carried out.
+    Order(Digest),
+}
+
+impl Mark {
+    fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Session(hash) => [b"s".as_slice(), &hash].concat(),
+            Self::Order(digest) => [b"o".as_slice(), digest.as_bytes()].concat(),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (b's', rest) => rest.try_into().ok().map(Self::Session),
+            (b'o', rest) => Digest::from_slice(rest).map(Self::Order),
+            _ => None,
+        }
+    }
+}
+
+/// A decision about to be recorded.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The service's clock.
+    pub time: UnixMillis,
+    /// About what.
+    pub kind: DecisionKind,
+    /// How.
+    pub outcome: Outcome,
+    /// Why it was refused; empty when it was accepted.
+    pub reason: String,
+    /// Single use.
+    pub mark: Option<Mark>,
+    /// The rest.
+    pub body: Body,
+}
+
+/// What a decision says besides. Digests and key fingerprints, never secrets, never people's names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Body {
+    /// The enclave that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enclave: Option<EnclaveBody>,
+    /// The person who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<PersonBody>,
+    /// The operation of an administrative call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Key versions that were released or changed, with the state they have since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyBody>,
+    /// Names of keys that were asked for and not released.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
+    /// Policy files that were accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_files: Vec<PolicyFileBody>,
+    /// The root key that came into use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_key: Option<String>,
+    /// Counts by reason, in a summary.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub counts: std::collections::BTreeMap<String, u64>,
+}
+
+/// See [`Body::enclave`]. Known once its document is verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnclaveBody {
+    /// `module_id` of the document.
+    pub module_id: String,
+    /// SHA-384 of the document's signed payload.
+    pub document: String,
+    /// Handshake hash of the session.
+    pub session: String,
+    /// The bundle it booted with, when PCR16 is that of a known one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bundle: Option<String>,
+    /// Name and version of the release it runs, when known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub release: Option<String>,
+}
+
+/// See [`Body::person`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonBody {
+    /// Fingerprint of the requester's key.
+    pub requester: String,
+    /// Fingerprints of the approvers' keys.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub approvers: Vec<String>,
+    /// SHA-384 of the order.
+    pub order: String,
+}
+
+/// See [`Body::keys`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBody {
+    /// Name.
+    pub name: String,
+    /// Version.
+    pub version: u32,
+    /// The state it has since.
+    pub state: super::key_version::KeyState,
+    /// Its commitment.
+    pub commitment: String,
+}
+
+/// See [`Body::policy_files`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFileBody {
+    /// `bundle`, `release` or `stop`.
+    pub kind: String,
+    /// SHA-384 of its bytes.
+    pub sha384: String,
+}
+
+/// A decision that stands in the record.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its position, from 0.
+    pub sequence: u64,
+    /// What was decided.
+    pub decision: Decision,
+    /// Its chain hash.
+    pub hash: Digest,
+}
+
+impl Recorded {
+    /// One JSON object, for people and tools.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let Decision {
+            time,
+            kind,
+            outcome,
+            reason,
+            mark: _,
+            body,
+        } = &self.decision;
+        serde_json::json!({
+            "sequence": self.sequence,
+            "time": time.to_rfc3339(),
+            "kind": kind,
+            "outcome": outcome,
+            "reason": if reason.is_empty() { serde_json::Value::Null } else { reason.as_str().into() },
+            "body": body,
+            "hash": self.hash.to_string(),
+        })
+    }
+}
+
+/// How many decisions there are, and the hash of the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many.
+    pub count: u64,
+    /// Chain hash of the last one.
+    pub hash: Digest,
+}
+
+impl Head {
+    /// Before the first decision.
+    #[must_use]
+    pub fn empty(genesis: &Digest) -> Self {
+        Self {
+            count: 0,
+            hash: Digest::of(&compose("narthex/v1/decision-chain", &[genesis.as_bytes()])),
+        }
+    }
+
+    /// 56 bytes: u64be count || hash.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        [self.count.to_be_bytes().as_slice(), self.hash.as_bytes()].concat()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (count, hash) = bytes.split_first_chunk::<8>()?;
+        Some(Self {
+            count: u64::from_be_bytes(*count),
+            hash: Digest::from_slice(hash)?,
+        })
+    }
+}
+
+/// Appends a decision after `head` and returns it as recorded.
+pub(crate) fn append(
+    connection: &Connection,
+    keyring: &Keyring,
+    head: &mut Head,
+    decision: Decision,
+) -> Result<Recorded, StoreError> {
+    let mark = decision.mark.map(Mark::to_bytes);
+    if let Some(mark) = &mark
+        && mark_is_used(connection, mark)?
+    {
+        return Err(StoreError::MarkUsed);
+    }
+    let body = serde_json::to_vec(&decision.body).map_err(|_| StoreError::Cryptography)?;
+    let raw = Raw {
+        sequence: head.count,
+        time: decision.time.0,
+        kind: decision.kind.as_str().to_owned(),
+        outcome: decision.outcome.as_str().to_owned(),
+        reason: decision.reason.clone(),
+        mark,
+        body,
+    };
+    let hash = raw.hash(&head.hash);
+    let mac = keyring.sign_row(TABLE, &[hash.as_bytes()])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO decision (sequence, time, kind, outcome, reason, mark, body, hash, root_key, mac)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?
+        .execute(params![
+            to_integer(raw.sequence)?,
+            to_integer(raw.time)?,
+            raw.kind,
+            raw.outcome,
+            raw.reason,
+            raw.mark,
+            raw.body,
+            hash.as_bytes().as_slice(),
+            mac.root_key.0.as_slice(),
+            mac.tag,
+        ])?;
+    *head = Head {
+        count: head.count + 1,
+        hash,
+    };
+    Ok(Recorded {
+        sequence: raw.sequence,
+        decision,
+        hash,
+    })
+}
+
+fn mark_is_used(connection: &Connection, mark: &[u8]) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM decision WHERE mark = ?1")?
+        .query_row([mark], |_| Ok(()))
+        .optional()?
+        .is_some())
+}
+
+/// SQLite's integers are signed; nothing of ours comes near the limit.
+pub(crate) fn to_integer(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::Sqlite("a number is too large".to_owned()))
+}
+
+/// Reads every decision in order, checks that it is what was written, and shows it to `each`.
+///
+/// Returns the head as the rows give it; the caller compares it with the authenticated one.
+pub(crate) fn verify_all(
+    connection: &Connection,
+    keyring: &Keyring,
+    mut each: impl FnMut(&Recorded) -> Result<(), StoreError>,
+) -> Result<Head, StoreError> {
+    let mut head = Head::empty(keyring.genesis());
+    let mut last_authenticated = true;
+    let mut statement = connection.prepare(
+        "SELECT sequence, time, kind, outcome, reason, mark, body, hash, root_key, mac
+         FROM decision ORDER BY sequence",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let stored = Stored::read(row).map_err(|_| altered(head.count))?;
+        let (recorded, authenticated) = stored.verify(keyring, &head)?;
+        last_authenticated = authenticated;
+        head = Head {
+            count: head.count + 1,
+            hash: recorded.hash,
+        };
+        each(&recorded)?;
+    }
+    if !last_authenticated {
+        return Err(altered(head.count.saturating_sub(1)));
+    }
+    Ok(head)
+}
+
+fn altered(sequence: u64) -> StoreError {
+    StoreError::Altered {
+        table: TABLE,
+        row: format!("decision {sequence}"),
+    }
+}
+
+/// The columns that are hashed.
+struct Raw {
+    sequence: u64,
+    time: u64,
+    kind: String,
+    outcome: String,
+    reason: String,
+    mark: Option<Vec<u8>>,
+    body: Vec<u8>,
+}
+
+impl Raw {
+    fn hash(&self, previous: &Digest) -> Digest {
+        let Self {
+            sequence,
+            time,
+            kind,
+            outcome,
+            reason,
+            mark,
+            body,
+        } = self;
+        Digest::of(&compose(
+            "narthex/v1/decision",
+            &[
+                previous.as_bytes(),
+                &sequence.to_be_bytes(),
+                &time.to_be_bytes(),
+                kind.as_bytes(),
+                outcome.as_bytes(),
+                reason.as_bytes(),
+                // A mark is never empty, so an empty field means none.
+                mark.as_deref().unwrap_or_default(),
+                body,
+            ],
+        ))
+    }
+}
+
+struct Stored {
+    raw: Raw,
+    hash: Vec<u8>,
+    root_key: Vec<u8>,
+    mac: Vec<u8>,
+}
+
+impl Stored {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            raw: Raw {
+                sequence: row.get::<_, Natural>(0)?.0,
+                time: row.get::<_, Natural>(1)?.0,
+                kind: row.get(2)?,
+                outcome: row.get(3)?,
+                reason: row.get(4)?,
+                mark: row.get(5)?,
+                body: row.get(6)?,
+            },
+            hash: row.get(7)?,
+            root_key: row.get(8)?,
+            mac: row.get(9)?,
+        })
+    }
+
+    /// The decision, and whether its own tag could be checked (its root key is still here).
+    fn verify(self, keyring: &Keyring, head: &Head) -> Result<(Recorded, bool), StoreError> {
+        let Self {
+            raw,
+            hash,
+            root_key,
+            mac,
+        } = self;
+        let wrong = || altered(head.count);
+        let computed = raw.hash(&head.hash);
+        if raw.sequence != head.count || computed.as_bytes().as_slice() != hash {
+            return Err(wrong());
+        }
+        let root_key = RootKeyId::from_slice(&root_key).ok_or_else(wrong)?;
+        let authenticated = keyring.holds(root_key);
+        let mac = Mac { root_key, tag: mac };
+        if authenticated && !keyring.row_is_ours(TABLE, &[computed.as_bytes()], &mac)? {
+            return Err(wrong());
+        }
+        let decision = Decision {
+            time: UnixMillis(raw.time),
+            kind: DecisionKind::from_text(&raw.kind).ok_or_else(wrong)?,
+            outcome: Outcome::from_text(&raw.outcome).ok_or_else(wrong)?,
+            reason: raw.reason,
+            mark: match raw.mark {
+                Some(mark) => Some(Mark::from_bytes(&mark).ok_or_else(wrong)?),
+                None => None,
+            },
+            body: serde_json::from_slice(&raw.body).map_err(|_| wrong())?,
+        };
+        Ok((
+            Recorded {
+                sequence: raw.sequence,
+                decision,
+                hash: computed,
+            },
+            authenticated,
+        ))
+    }
+}

@@ -1,0 +1,137 @@
+//! The tables, and how a connection to them is opened.
+//!
+//! | Table | Holds | Authenticated by |
+//! |---|---|---|
+//! | `setting` | format, genesis, active root key, head of the decisions | HMAC-SHA384 |
+//! | `policy_file` | bundles, release and stop statements as they were signed | HMAC-SHA384 |
+//! | `key_version` | wrapped keys and their state | AES-256-GCM, associated data |
+//! | `decision` | every decision, hash-chained | chain + HMAC-SHA384 |
+//!
+//! Rows cannot be edited, swapped, deleted or replaced by an older one unnoticed: each is authenticated with
+//! its place, and the chain of decisions says what the rows of the other tables must be. Putting back an
+//! older copy of the *whole* database is not noticed here; the transparency log is what will notice it.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::StoreError;
+
+/// Rises when the tables change.
+pub const FORMAT: i64 = 1;
+
+/// `application_id` of our files, so that `file` and people can tell: "Nrtx".
+const APPLICATION_ID: i64 = 0x4e72_7478;
+
+const TABLES: &str = "
+CREATE TABLE setting (
+    name     TEXT PRIMARY KEY,
+    value    BLOB NOT NULL,
+    root_key BLOB NOT NULL,
+    mac      BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE policy_file (
+    position   INTEGER PRIMARY KEY,
+    kind       TEXT NOT NULL,
+    sha384     BLOB NOT NULL UNIQUE,
+    content    BLOB NOT NULL,
+    signatures BLOB NOT NULL,
+    accepted   INTEGER NOT NULL,
+    decision   INTEGER NOT NULL,
+    root_key   BLOB NOT NULL,
+    mac        BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE key_version (
+    name       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    state      TEXT NOT NULL,
+    origin     TEXT NOT NULL,
+    shares     TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    commitment BLOB NOT NULL,
+    created    INTEGER NOT NULL,
+    changed    INTEGER NOT NULL,
+    decision   INTEGER NOT NULL,
+    root_key   BLOB NOT NULL,
+    nonce      BLOB NOT NULL,
+    wrapped    BLOB NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX key_version_root_key ON key_version (root_key);
+
+CREATE TABLE decision (
+    sequence INTEGER PRIMARY KEY,
+    time     INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    outcome  TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    mark     BLOB,
+    body     BLOB NOT NULL,
+    hash     BLOB NOT NULL,
+    root_key BLOB NOT NULL,
+    mac      BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX decision_mark ON decision (mark) WHERE mark IS NOT NULL;
+";
+
+/// Creates the tables in a fresh file. The caller is inside a transaction.
+pub(crate) fn create(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    Ok(())
+}
+
+/// Opens the file and sets what durability and bounds need; creates an empty file if asked to.
+pub(crate) fn connect(
+    path: &Path,
+    create: CreateFile,
+    max_mebibytes: u32,
+) -> Result<Connection, StoreError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if create == CreateFile::Allow {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    }
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: the WAL is synced before a commit returns. NORMAL would lose answered keys in a power cut.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    // Destroyed keys are overwritten with zeros, not merely unlinked.
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let pages = i64::from(max_mebibytes) * 1024 * 1024 / page_bytes.max(512);
+    connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Whether a missing file may be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CreateFile {
+    Allow,
+    Deny,
+}
+
+/// The format of an opened file; 0 for an empty one.
+pub(crate) fn format(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// A number that is never negative; SQLite's integers are signed.
+pub(crate) struct Natural(pub(crate) u64);
+
+impl rusqlite::types::FromSql for Natural {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        let number = i64::column_result(value)?;
+        u64::try_from(number)
+            .map(Self)
+            .map_err(|_| rusqlite::types::FromSqlError::OutOfRange(number))
+    }
+}

@@ -1,0 +1,769 @@
+//! The storage as a whole: what it keeps, and every way in which somebody might edit it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    clock::UnixMillis,
+    config::StorageConfig,
+    digest::Digest,
+    metrics::Metrics,
+    root_key::{RootKey, RootKeys},
+};
+
+struct Fixture {
+    folder: TempDir,
+    config: StorageConfig,
+    root_keys: RootKeys,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StorageConfig {
+            database: folder.path().join("keys.sqlite"),
+            root_key: folder.path().join("root.key"),
+            static_key: folder.path().join("static.key"),
+            max_mebibytes: 64,
+        };
+        let fixture = Self {
+            folder,
+            config,
+            root_keys: RootKeys::generate().unwrap(),
+        };
+        let database = Database::lock(&fixture.config).unwrap();
+        let genesis = genesis_file(b"genesis".to_vec(), vec!["signature".to_owned()], NOW);
+        database.initialise(&fixture.root_keys, genesis).unwrap();
+        fixture
+    }
+
+    fn open(&self) -> Result<(Database, Opened), StoreError> {
+        let database = Database::lock(&self.config)?;
+        let opened = database.open(&self.root_keys, 64, Arc::new(Metrics::default()))?;
+        Ok((database, opened))
+    }
+
+    fn refused(&self) -> StoreError {
+        match self.open() {
+            Ok(_) => panic!("the database was opened"),
+            Err(error) => error,
+        }
+    }
+
+    fn altered_keys(&self) -> Vec<StoreError> {
+        check(&self.config, &self.root_keys).unwrap().altered_keys
+    }
+
+    fn edit(&self, sql: &str) {
+        let connection = Connection::open(&self.config.database).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    /// Two versions of `a` and one of `b`, and a refusal.
+    async fn with_keys() -> Self {
+        let fixture = Self::new();
+        let (_database, opened) = fixture.open().unwrap();
+        for (name, version) in [("a", 1), ("a", 2), ("b", 1)] {
+            create(&opened.store, name, version).await.unwrap();
+        }
+        opened
+            .store
+            .write(|writing| writing.record(refusal("key.unknown")))
+            .await
+            .unwrap();
+        close(opened);
+        fixture
+    }
+}
+
+const NOW: UnixMillis = UnixMillis(1_000_000);
+
+fn close(opened: Opened) {
+    let Opened { store, writer, .. } = opened;
+    drop(store);
+    writer.join().unwrap();
+}
+
+fn reference(name: &str, version: u32) -> KeyReference {
+    KeyReference {
+        name: name.to_owned(),
+        version,
+    }
+}
+
+fn secret(name: &str, version: u32) -> Vec<u8> {
+    format!("{name:_<28}{version:04}").into_bytes()
+}
+
+fn key(name: &str, version: u32) -> KeyVersion {
+    KeyVersion {
+        reference: reference(name, version),
+        state: KeyState::Enabled,
+        origin: KeyOrigin::Created,
+        shares: KeyShares::Service,
+        bytes: 32,
+        commitment: Digest::of(&secret(name, version)),
+        created: NOW,
+        changed: NOW,
+        decision: 0,
+    }
+}
+
+fn administration(keys: &[&KeyVersion]) -> Decision {
+    Decision {
+        time: NOW,
+        kind: DecisionKind::Administration,
+        outcome: Outcome::Accepted,
+        reason: String::new(),
+        mark: None,
+        body: Body {
+            keys: keys.iter().map(|key| key.to_body()).collect(),
+            ..Body::default()
+        },
+    }
+}
+
+fn refusal(reason: &str) -> Decision {
+    Decision {
+        time: NOW,
+        kind: DecisionKind::Release,
+        outcome: Outcome::Refused,
+        reason: reason.to_owned(),
+        mark: None,
+        body: Body::default(),
+    }
+}
+
+async fn create(store: &Store, name: &str, version: u32) -> Result<Recorded, StoreError> {
+    let (key, secret) = (key(name, version), secret(name, version));
+    store
+        .write(move |writing| {
+            let key = writing.insert_key(key, &secret)?;
+            writing.record(administration(&[&key]))
+        })
+        .await
+}
+
+async fn change(store: &Store, name: &str, version: u32, state: KeyState) -> KeyVersion {
+    let reference = reference(name, version);
+    store
+        .write(move |writing| {
+            let key = writing.change_key(&reference, state, NOW)?;
+            writing.record(administration(&[&key]))?;
+            Ok(key)
+        })
+        .await
+        .unwrap()
+}
+
+async fn read(store: &Store, name: &str, version: u32) -> Result<Vec<u8>, StoreError> {
+    let reference = reference(name, version);
+    store
+        .write(move |writing| Ok(writing.key(&reference)?.1.to_vec()))
+        .await
+}
+
+fn altered_key(name: &str, version: u32) -> StoreError {
+    StoreError::Altered {
+        table: "key_version",
+        row: format!("{name} version {version}"),
+    }
+}
+
+#[tokio::test]
+async fn keys_come_back_after_a_restart() {
+    let fixture = Fixture::with_keys().await;
+    let (_database, opened) = fixture.open().unwrap();
+    assert!(opened.altered_keys.is_empty());
+    assert_eq!(opened.head.count, 5);
+    assert_eq!(read(&opened.store, "a", 2).await.unwrap(), secret("a", 2));
+    change(&opened.store, "a", 2, KeyState::Disabled).await;
+    assert_eq!(read(&opened.store, "a", 2).await.unwrap(), secret("a", 2));
+    let retired = change(&opened.store, "a", 2, KeyState::Retired).await;
+    assert_eq!(retired.state, KeyState::Retired);
+    assert_eq!(read(&opened.store, "a", 2).await.unwrap(), b"");
+    close(opened);
+    assert!(fixture.altered_keys().is_empty());
+}
+
+#[tokio::test]
+async fn no_key_stands_in_the_files_in_the_clear() {
+    let fixture = Fixture::with_keys().await;
+    let mut files = 0;
+    for entry in std::fs::read_dir(fixture.folder.path()).unwrap() {
+        let content = std::fs::read(entry.unwrap().path()).unwrap();
+        files += 1;
+        for (name, version) in [("a", 1), ("a", 2), ("b", 1)] {
+            let secret = secret(name, version);
+            assert!(!content.windows(secret.len()).any(|window| window == secret));
+        }
+    }
+    assert!(files >= 2);
+}
+
+#[tokio::test]
+async fn every_column_of_a_key_row_is_noticed() {
+    for edit in [
+        "state = 'disabled'",
+        "state = 'nonsense'",
+        "state = 7",
+        "origin = 'imported'",
+        "shares = 'other'",
+        "bytes = 31",
+        "bytes = -1",
+        "commitment = zeroblob(48)",
+        "commitment = zeroblob(47)",
+        "created = created + 1",
+        "changed = changed + 1",
+        "decision = decision + 1",
+        "nonce = zeroblob(12)",
+        "wrapped = zeroblob(48)",
+        "wrapped = x''",
+        "name = 'c'",
+        "version = 3",
+    ] {
+        let fixture = Fixture::with_keys().await;
+        fixture.edit(&format!(
+            "PRAGMA ignore_check_constraints = ON;
+             UPDATE OR IGNORE key_version SET {edit} WHERE name = 'a' AND version = 2"
+        ));
+        if edit == "state = 7" {
+            // The table is STRICT: a number in a text column becomes text.
+            assert_eq!(fixture.altered_keys(), [altered_key("a", 2)], "{edit}");
+            continue;
+        }
+        let findings = fixture.altered_keys();
+        assert!(
+            findings.contains(&altered_key("a", 2)),
+            "{edit}: {findings:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_root_key_id_in_a_row_is_its_own_finding() {
+    let fixture = Fixture::with_keys().await;
+    fixture.edit("UPDATE key_version SET root_key = zeroblob(16) WHERE name = 'b'");
+    assert_eq!(
+        fixture.altered_keys(),
+        [StoreError::RootKeyMissing(crate::root_key::RootKeyId(
+            [0; 16]
+        ))]
+    );
+}
+
+#[tokio::test]
+async fn rows_can_not_be_swapped() {
+    let fixture = Fixture::with_keys().await;
+    fixture.edit(
+        "UPDATE key_version SET version = 9 WHERE name = 'a' AND version = 1;
+         UPDATE key_version SET version = 1 WHERE name = 'a' AND version = 2;
+         UPDATE key_version SET version = 2 WHERE name = 'a' AND version = 9;",
+    );
+    assert_eq!(
+        fixture.altered_keys(),
+        [altered_key("a", 1), altered_key("a", 2)]
+    );
+    let (_database, opened) = fixture.open().unwrap();
+    assert_eq!(opened.altered_keys.len(), 2);
+    assert_eq!(read(&opened.store, "a", 1).await, Err(altered_key("a", 1)));
+    assert_eq!(
+        read(&opened.store, "b", 1).await.unwrap(),
+        secret("b", 1),
+        "others go on"
+    );
+    close(opened);
+}
+
+#[tokio::test]
+async fn wrapped_bytes_can_not_be_exchanged() {
+    let fixture = Fixture::with_keys().await;
+    fixture.edit(
+        "UPDATE key_version SET (nonce, wrapped) =
+            (SELECT nonce, wrapped FROM key_version WHERE name = 'b')
+         WHERE name = 'a' AND version = 2",
+    );
+    assert_eq!(fixture.altered_keys(), [altered_key("a", 2)]);
+}
+
+#[tokio::test]
+async fn a_deleted_row_is_noticed() {
+    let fixture = Fixture::with_keys().await;
+    fixture.edit("DELETE FROM key_version WHERE name = 'b'");
+    assert_eq!(fixture.altered_keys(), [altered_key("b", 1)]);
+}
+
+#[tokio::test]
+async fn an_older_row_put_back_is_noticed() {
+    let fixture = Fixture::with_keys().await;
+    fixture.edit("CREATE TABLE kept AS SELECT * FROM key_version WHERE name = 'b'");
+    let (database, opened) = fixture.open().unwrap();
+    change(&opened.store, "b", 1, KeyState::Disabled).await;
+    fixture.edit(
+        "DELETE FROM key_version WHERE name = 'b'; INSERT INTO key_version SELECT * FROM kept",
+    );
+    assert_eq!(
+        read(&opened.store, "b", 1).await,
+        Err(altered_key("b", 1)),
+        "under a running service, too"
+    );
+    close(opened);
+    drop(database);
+    assert_eq!(fixture.altered_keys(), [altered_key("b", 1)]);
+}
+
+#[tokio::test]
+async fn decisions_can_be_neither_edited_nor_cut_off_nor_removed() {
+    for (edit, row) in [
+        (
+            "UPDATE decision SET outcome = 'accepted' WHERE sequence = 4",
+            "decision 4",
+        ),
+        (
+            "UPDATE decision SET reason = '' WHERE sequence = 4",
+            "decision 4",
+        ),
+        (
+            "UPDATE decision SET time = time + 1 WHERE sequence = 2",
+            "decision 2",
+        ),
+        (
+            "UPDATE decision SET kind = 'summary' WHERE sequence = 4",
+            "decision 4",
+        ),
+        (
+            "UPDATE decision SET mark = x'6f' WHERE sequence = 4",
+            "decision 4",
+        ),
+        (
+            "UPDATE decision SET body = cast('{}' AS BLOB) WHERE sequence = 1",
+            "decision 1",
+        ),
+        (
+            "UPDATE decision SET hash = zeroblob(48) WHERE sequence = 0",
+            "decision 0",
+        ),
+        (
+            "UPDATE decision SET mac = zeroblob(48) WHERE sequence = 1",
+            "decision 1",
+        ),
+        ("DELETE FROM decision WHERE sequence = 2", "decision 2"),
+        (
+            "DELETE FROM decision WHERE sequence = 4",
+            "4 decisions instead of 5",
+        ),
+        ("DELETE FROM decision", "0 decisions instead of 5"),
+        (
+            "UPDATE decision SET sequence = 5 WHERE sequence = 4",
+            "decision 4",
+        ),
+    ] {
+        let fixture = Fixture::with_keys().await;
+        fixture.edit(edit);
+        let expected = StoreError::Altered {
+            table: "decision",
+            row: row.to_owned(),
+        };
+        assert_eq!(fixture.refused(), expected, "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn settings_and_policy_files_stop_the_start() {
+    for (edit, table, row) in [
+        (
+            "UPDATE setting SET value = zeroblob(56) WHERE name = 'head'",
+            "setting",
+            "head",
+        ),
+        (
+            "DELETE FROM setting WHERE name = 'genesis'",
+            "setting",
+            "genesis",
+        ),
+        (
+            "UPDATE setting SET value = zeroblob(48) WHERE name = 'genesis'",
+            "setting",
+            "genesis",
+        ),
+        (
+            "UPDATE policy_file SET content = cast('other' AS BLOB)",
+            "policy_file",
+            "file 0",
+        ),
+        (
+            "UPDATE policy_file SET signatures = cast('[]' AS BLOB)",
+            "policy_file",
+            "file 0",
+        ),
+        (
+            "UPDATE policy_file SET accepted = 5",
+            "policy_file",
+            "file 0",
+        ),
+        (
+            "UPDATE policy_file SET kind = 'stop'",
+            "policy_file",
+            "file 0",
+        ),
+        (
+            "UPDATE policy_file SET sha384 = zeroblob(48)",
+            "policy_file",
+            "file 0",
+        ),
+        (
+            "DELETE FROM policy_file",
+            "policy_file",
+            "0 files instead of 1",
+        ),
+    ] {
+        let fixture = Fixture::with_keys().await;
+        fixture.edit(edit);
+        let expected = StoreError::Altered {
+            table,
+            row: row.to_owned(),
+        };
+        assert_eq!(fixture.refused(), expected, "{edit}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_head_put_back_is_noticed() {
+    let fixture = Fixture::with_keys().await;
+    fixture.edit("CREATE TABLE kept AS SELECT * FROM setting WHERE name = 'head'");
+    let (database, opened) = fixture.open().unwrap();
+    change(&opened.store, "b", 1, KeyState::Disabled).await;
+    close(opened);
+    drop(database);
+    fixture.edit("REPLACE INTO setting SELECT * FROM kept");
+    assert_eq!(fixture.refused().id(), "storage.row_altered");
+    fixture.edit("DELETE FROM decision WHERE sequence = 5");
+    // The cut is consistent now; the key row still says that there was a decision 5.
+    assert_eq!(fixture.altered_keys(), [altered_key("b", 1)]);
+}
+
+#[tokio::test]
+async fn another_root_key_opens_nothing() {
+    let mut fixture = Fixture::with_keys().await;
+    let right = std::mem::replace(&mut fixture.root_keys, RootKeys::generate().unwrap());
+    assert_eq!(fixture.refused().id(), "storage.root_key");
+    fixture.root_keys = right;
+    assert!(fixture.open().is_ok());
+}
+
+#[tokio::test]
+async fn a_mark_is_used_once_even_in_one_group_and_after_a_restart() {
+    let fixture = Fixture::new();
+    let (database, opened) = fixture.open().unwrap();
+    let marked = |mark| Decision {
+        mark: Some(mark),
+        outcome: Outcome::Accepted,
+        ..refusal("")
+    };
+    for mark in [Mark::Session([7; 32]), Mark::Order(Digest::of(b"order"))] {
+        let attempts = (0..20).map(|_| {
+            opened
+                .store
+                .write(move |writing| writing.record(marked(mark)))
+        });
+        let results = futures_join(attempts).await;
+        let (done, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(done.len(), 1);
+        assert!(
+            refused
+                .iter()
+                .all(|result| matches!(result, Err(StoreError::MarkUsed)))
+        );
+    }
+    close(opened);
+    drop(database);
+    let (_database, opened) = fixture.open().unwrap();
+    let again = marked(Mark::Order(Digest::of(b"order")));
+    let result = opened
+        .store
+        .write(move |writing| writing.record(again))
+        .await;
+    assert_eq!(result.unwrap_err(), StoreError::MarkUsed);
+    assert_eq!(opened.head.count, 3);
+    close(opened);
+}
+
+async fn futures_join<F>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future + Send,
+    F::Output: Send,
+{
+    // Polled together, so that they meet in one group.
+    let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut waiting = false;
+        for (future, result) in &mut pending {
+            if result.is_none() {
+                match future.as_mut().poll(context) {
+                    std::task::Poll::Ready(value) => *result = Some(value),
+                    std::task::Poll::Pending => waiting = true,
+                }
+            }
+        }
+        if waiting {
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
+        }
+    })
+    .await;
+    pending
+        .into_iter()
+        .filter_map(|(_, result)| result)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_failed_job_takes_nothing_of_its_group_with_it() {
+    let fixture = Fixture::new();
+    let (_database, opened) = fixture.open().unwrap();
+    let store = opened.store.clone();
+    let job = |index: u32| {
+        let store = store.clone();
+        async move {
+            let (key, secret) = (key("a", index), secret("a", index));
+            store
+                .write(move |writing| {
+                    let key = writing.insert_key(key, &secret)?;
+                    let recorded = writing.record(administration(&[&key]))?;
+                    if index % 2 == 0 {
+                        return Err(StoreError::PolicyMoved);
+                    }
+                    Ok(recorded.sequence)
+                })
+                .await
+        }
+    };
+    let results = futures_join((1..=20).map(job)).await;
+    let sequences: Vec<_> = results.iter().flatten().copied().collect();
+    assert_eq!(sequences, (1..=10).collect::<Vec<_>>());
+    drop(store);
+    close(opened);
+    let findings = check(&fixture.config, &fixture.root_keys).unwrap();
+    assert_eq!((findings.keys, findings.decisions), (10, 11));
+    assert!(findings.altered_keys.is_empty());
+}
+
+#[tokio::test]
+async fn many_writers_share_few_commits() {
+    let fixture = Fixture::new();
+    let database = Database::lock(&fixture.config).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let opened = database
+        .open(&fixture.root_keys, 256, Arc::clone(&metrics))
+        .unwrap();
+    let store = opened.store.clone();
+    let results =
+        futures_join((0..500).map(|_| store.write(|writing| writing.record(refusal("x"))))).await;
+    assert!(results.iter().all(Result::is_ok));
+    let page = metrics.render(&crate::metrics::Gauges::default());
+    let groups: u64 = page
+        .lines()
+        .find_map(|line| line.strip_prefix("narthex_group_decisions_count "))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(groups < 100, "{groups} commits for 500 decisions");
+    drop(store);
+    close(opened);
+}
+
+#[tokio::test]
+async fn a_full_database_refuses_and_recovers() {
+    let mut fixture = Fixture::with_keys().await;
+    fixture.config.max_mebibytes = 1;
+    let (database, opened) = fixture.open().unwrap();
+    let big = || Decision {
+        body: Body {
+            asked: vec!["x".repeat(100_000)],
+            ..Body::default()
+        },
+        ..refusal("x")
+    };
+    let mut written = 0;
+    let error = loop {
+        match opened
+            .store
+            .write(move |writing| writing.record(big()))
+            .await
+        {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 20);
+    };
+    assert_eq!(error, StoreError::Full);
+    assert_eq!(error.reason().id(), "storage.full");
+    assert!(!opened.store.has_failed(), "there may be room later");
+    assert_eq!(read(&opened.store, "a", 1).await.unwrap(), secret("a", 1));
+    let small = opened
+        .store
+        .write(|writing| writing.record(refusal("x")))
+        .await;
+    close(opened);
+    drop(database);
+    fixture.config.max_mebibytes = 64;
+    let (_database, opened) = fixture.open().unwrap();
+    assert_eq!(opened.head.count, 5 + written + u64::from(small.is_ok()));
+    opened
+        .store
+        .write(move |writing| writing.record(big()))
+        .await
+        .unwrap();
+    close(opened);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let fixture = Fixture::new();
+    let (database, opened) = fixture.open().unwrap();
+    // A lock of the kernel belongs to the open file, so a second one in this process is a second process.
+    assert_eq!(
+        fixture.refused(),
+        StoreError::Locked(fixture.config.database.clone())
+    );
+    close(opened);
+    drop(database);
+    assert!(fixture.open().is_ok());
+}
+
+#[test]
+fn a_database_is_initialised_once_and_only_then_opened() {
+    let mut fixture = Fixture::new();
+    let database = Database::lock(&fixture.config).unwrap();
+    let genesis = genesis_file(b"another".to_vec(), Vec::new(), NOW);
+    assert_eq!(
+        database
+            .initialise(&fixture.root_keys, genesis)
+            .unwrap_err()
+            .id(),
+        "storage.already_initialised"
+    );
+    drop(database);
+    fixture.config.database = PathBuf::from(fixture.folder.path().join("none.sqlite"));
+    assert_eq!(fixture.refused().id(), "storage.not_initialised");
+    assert!(!fixture.config.database.exists());
+}
+
+#[test]
+fn a_foreign_format_is_refused() {
+    let fixture = Fixture::new();
+    fixture.edit("PRAGMA user_version = 2");
+    assert_eq!(fixture.refused(), StoreError::Format(2));
+}
+
+#[tokio::test]
+async fn the_root_key_is_rotated_while_others_work_and_may_be_cut_off() {
+    let mut fixture = Fixture::with_keys().await;
+    let old = fixture.root_keys.iter().last().unwrap().id();
+    let new = RootKey::generate().unwrap();
+    fixture.root_keys.add_newest(new.clone()).unwrap();
+    let (database, opened) = fixture.open().unwrap();
+    assert_eq!(
+        opened.root_key, old,
+        "a key that was only written to the file is not in use"
+    );
+    let id = new.id();
+    let activated = new.clone();
+    opened
+        .store
+        .write(move |writing| {
+            writing.activate_root_key(&activated)?;
+            writing.record(Decision {
+                body: Body {
+                    root_key: Some(activated.id().to_string()),
+                    ..Body::default()
+                },
+                ..administration(&[])
+            })
+        })
+        .await
+        .unwrap();
+    let step = opened
+        .store
+        .write(|writing| writing.rewrap_some(None, 1))
+        .await
+        .unwrap();
+    assert_eq!((step.rewrapped, step.left), (1, 0));
+    create(&opened.store, "c", 1).await.unwrap();
+    close(opened);
+    drop(database);
+
+    // Cut off here: everything works under both, and the rest is done after the start.
+    let (database, opened) = fixture.open().unwrap();
+    assert_eq!(opened.root_key, id);
+    assert_eq!(opened.rows_to_rewrap, 3, "two keys and the genesis");
+    assert!(opened.altered_keys.is_empty());
+    let mut after = None;
+    loop {
+        let from = after.clone();
+        let step = opened
+            .store
+            .write(move |writing| writing.rewrap_some(from.as_ref(), 1))
+            .await
+            .unwrap();
+        match step.last {
+            Some(last) => after = Some(last),
+            None => break,
+        }
+    }
+    let files = opened
+        .store
+        .write(|writing| writing.reauthenticate_policy_files())
+        .await
+        .unwrap();
+    assert_eq!(files, 1);
+    for (name, version) in [("a", 1), ("a", 2), ("b", 1), ("c", 1)] {
+        assert_eq!(
+            read(&opened.store, name, version).await.unwrap(),
+            secret(name, version)
+        );
+    }
+    close(opened);
+    drop(database);
+    assert_eq!(root_keys_in_use(&fixture.config).unwrap(), [id]);
+
+    // The old key can go: old decisions stay covered by the newer ones.
+    fixture.root_keys.forget(old).unwrap();
+    let findings = check(&fixture.config, &fixture.root_keys).unwrap();
+    assert_eq!(findings.keys, 4);
+    fixture.edit("UPDATE decision SET reason = 'other' WHERE sequence = 4");
+    assert_eq!(fixture.refused().id(), "storage.row_altered");
+}
+
+#[tokio::test]
+async fn an_altered_row_does_not_become_genuine_by_a_rotation() {
+    let mut fixture = Fixture::with_keys().await;
+    fixture.edit("UPDATE key_version SET state = 'disabled' WHERE name = 'b'");
+    let new = RootKey::generate().unwrap();
+    fixture.root_keys.add_newest(new.clone()).unwrap();
+    let (database, opened) = fixture.open().unwrap();
+    let step = opened
+        .store
+        .write(move |writing| {
+            writing.activate_root_key(&new)?;
+            writing.rewrap_some(None, 100)
+        })
+        .await
+        .unwrap();
+    assert_eq!((step.rewrapped, step.left), (2, 1));
+    assert_eq!(read(&opened.store, "b", 1).await, Err(altered_key("b", 1)));
+    close(opened);
+    drop(database);
+}
+
+#[tokio::test]
+async fn an_unreadable_file_is_not_a_database() {
+    let fixture = Fixture::new();
+    std::fs::write(&fixture.config.database, vec![7; 8192]).unwrap();
+    assert_eq!(fixture.refused().id(), "storage.failed");
+    tokio::time::sleep(Duration::ZERO).await;
+}

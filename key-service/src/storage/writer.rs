@@ -1,0 +1,247 @@
+//! The one thread that writes: jobs in, one transaction for each group of them, answers after the commit.
+//!
+//! A job runs inside a savepoint, so one that fails takes nothing of its group with it. What the group did
+//! becomes durable with one `COMMIT` (`synchronous=FULL`), and only then does anybody hear about it. When
+//! the commit fails, the memory goes back to where it was, and every job of the group is told so.
+//!
+//! After an error of the disk itself nothing is decided until the next start: after a failed `fsync` Linux may
+//! have dropped the pages, so what the file holds can only be learned by reading it afresh.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    error::StoreError,
+    setting::{self, Setting},
+    writing::{State, Writing},
+};
+use crate::metrics::Metrics;
+
+/// Jobs that may wait; more make their senders wait.
+const QUEUE: usize = 1024;
+
+trait Job: Send {
+    /// Does the work; `Err` asks for everything it did to be taken back.
+    fn run(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError>;
+    /// Tells the sender, once the group is durable or lost.
+    fn answer(self: Box<Self>, group: Result<(), StoreError>);
+}
+
+struct Pending<W, T> {
+    work: Option<W>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<W, T> Job for Pending<W, T>
+where
+    W: FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
+        let result = work(writing);
+        let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        self.result = Some(result);
+        outcome
+    }
+
+    fn answer(self: Box<Self>, group: Result<(), StoreError>) {
+        let result = match (self.result, group) {
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StoreError::Stopped),
+        };
+        // A sender that went away has no use for the answer; what is recorded stays recorded.
+        drop(self.reply.send(result));
+    }
+}
+
+/// The way to the writer. Cheap to clone; the writer ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Store {
+    /// Starts the writer.
+    pub(crate) fn start(
+        connection: Connection,
+        state: State,
+        group_limit: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let failed = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            connection,
+            state,
+            group_limit,
+            metrics,
+            failed: Arc::clone(&failed),
+        };
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok((Self { jobs, failed }, thread))
+    }
+
+    /// Has `work` done by the writer, and returns once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returned, in which case nothing of it was done; or what made the group fail, in which
+    /// case nothing of it is visible now, though after [`StoreError::Failed`] it may be at the next start.
+    pub async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Pending {
+            work: Some(work),
+            result: None,
+            reply,
+        };
+        self.jobs
+            .send(Box::new(job))
+            .await
+            .map_err(|_| StoreError::Stopped)?;
+        answer.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Whether the disk failed, so that nothing is decided any more.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Whether the writer still takes jobs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    state: State,
+    group_limit: usize,
+    metrics: Arc<Metrics>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < self.group_limit
+                && let Ok(next) = queue.try_recv()
+            {
+                group.push(next);
+            }
+            self.carry_out(group);
+        }
+        // A clean end leaves one file, with nothing to recover.
+        if let Err(error) = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        {
+            tracing::warn!(error = %error, "the last checkpoint failed; the next start does it");
+        }
+    }
+
+    fn carry_out(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let started = Instant::now();
+        let result = if self.failed.load(Ordering::Acquire) {
+            Err(StoreError::Failed("an earlier write failed".to_owned()))
+        } else {
+            self.transact(&mut group)
+        };
+        if let Err(error) = &result {
+            tracing::error!(id = error.id(), error = %error, jobs = group.len(), "a group of decisions was lost");
+            self.metrics.write_failed();
+            if matches!(error, StoreError::Failed(_)) {
+                self.failed.store(true, Ordering::Release);
+            }
+        } else {
+            self.metrics.group_written(group.len(), started.elapsed());
+        }
+        for job in group {
+            job.answer(result.clone());
+        }
+    }
+
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let before = self.state.bookmark();
+        let result = self.transact_inner(group);
+        if result.is_err() {
+            // SQLite may have ended the transaction by itself; then there is nothing to roll back.
+            if !self.connection.is_autocommit()
+                && let Err(error) = self.connection.execute_batch("ROLLBACK")
+            {
+                self.failed.store(true, Ordering::Release);
+                tracing::error!(error = %error, "the rollback failed");
+            }
+            self.state.roll_back_to(before);
+        }
+        self.state.undo.clear();
+        for work in std::mem::take(&mut self.state.after_commit) {
+            work();
+        }
+        result
+    }
+
+    fn transact_inner(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let head = self.state.head;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        for job in group {
+            self.run_one(job.as_mut())?;
+        }
+        if self.state.head != head {
+            setting::put(
+                &self.connection,
+                &self.state.keyring,
+                Setting::Head,
+                &self.state.head.to_bytes(),
+            )?;
+        }
+        self.connection.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    /// Runs a job; `Err` only when the whole group is lost.
+    fn run_one(&mut self, job: &mut dyn Job) -> Result<(), StoreError> {
+        let bookmark = self.state.bookmark();
+        self.connection.execute_batch("SAVEPOINT job")?;
+        let outcome = job.run(&mut Writing {
+            connection: &self.connection,
+            state: &mut self.state,
+        });
+        match outcome {
+            Ok(()) => self.connection.execute_batch("RELEASE job")?,
+            Err(StoreError::Failed(message)) => return Err(StoreError::Failed(message)),
+            // SQLite ended the transaction by itself, as it does when the disk is full.
+            Err(error) if self.connection.is_autocommit() => return Err(error),
+            Err(_) => {
+                self.connection
+                    .execute_batch("ROLLBACK TO job; RELEASE job")?;
+                self.state.roll_back_to(bookmark);
+            }
+        }
+        Ok(())
+    }
+}
