@@ -110,7 +110,7 @@ pub trait Nsm: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorCode::InputTooLarge`] when a field or the request is too large; see [`NsmError`].
+    /// [`ErrorCode::InputTooLarge`] when the request is too large; see [`NsmError`].
     fn attest(&self, request: AttestationRequest) -> Result<Vec<u8>, NsmError> {
         match self.checked(&Request::Attestation(request))? {
             Response::Attestation { document } => Ok(document),
@@ -156,6 +156,9 @@ impl<N: Nsm + ?Sized> Nsm for Box<N> {
 }
 
 /// What an attestation document is to carry. Absent fields become `null` in it.
+///
+/// The specification allows 1024 bytes for each field, and verifiers refuse more. The NSM itself
+/// does not check: it signs whatever fits into a request of [`MAX_REQUEST_BYTES`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttestationRequest {
     /// Up to 1024 bytes of the caller's choice.

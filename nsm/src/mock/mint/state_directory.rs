@@ -261,3 +261,125 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> AuthorityError {
     let path = path.to_owned();
     move |error| AuthorityError::Io { path, error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mock::mint::DevelopmentAuthority;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::thread;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn refusal(directory: &Path) -> &'static str {
+        DevelopmentAuthority::load_or_create(directory)
+            .unwrap_err()
+            .id()
+    }
+
+    #[test]
+    fn the_root_is_made_once_and_found_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("state/narthex/mock");
+        let made = DevelopmentAuthority::load_or_create(&directory).unwrap();
+        let found = DevelopmentAuthority::load_or_create(&directory).unwrap();
+        assert_eq!(made.root_certificate(), found.root_certificate());
+        assert_eq!(
+            fs::read(directory.join(DER_FILE)).unwrap(),
+            made.root_certificate()
+        );
+        let pem = fs::read_to_string(directory.join(PEM_FILE)).unwrap();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n"));
+        assert_eq!(mode(&directory), 0o700);
+        let names: Vec<_> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
+        assert_eq!(names.len(), 3);
+        for name in names {
+            assert_eq!(mode(&name), 0o600, "{}", name.display());
+        }
+        let other = DevelopmentAuthority::load_or_create(&parent.path().join("other")).unwrap();
+        assert_ne!(other.root_certificate(), made.root_certificate());
+    }
+
+    #[test]
+    fn a_spoilt_export_is_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = DevelopmentAuthority::load_or_create(directory.path()).unwrap();
+        fs::write(directory.path().join(DER_FILE), b"something else").unwrap();
+        DevelopmentAuthority::load_or_create(directory.path()).unwrap();
+        let exported = fs::read(directory.path().join(DER_FILE)).unwrap();
+        assert_eq!(exported, authority.root_certificate());
+    }
+
+    #[test]
+    fn whoever_comes_first_wins_and_all_agree() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("state");
+        let roots: Vec<Vec<u8>> = thread::scope(|scope| {
+            let starters: Vec<_> = (0..16)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let authority = DevelopmentAuthority::load_or_create(&directory).unwrap();
+                        authority.root_certificate().to_vec()
+                    })
+                })
+                .collect();
+            starters
+                .into_iter()
+                .map(|starter| starter.join().unwrap())
+                .collect()
+        });
+        assert!(roots.iter().all(|root| *root == roots[0]));
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_directory_that_others_can_reach_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        for loose in [0o750, 0o705, 0o710] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(loose)).unwrap();
+            assert_eq!(refusal(directory.path()), "authority.loose_permissions");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_reach_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        DevelopmentAuthority::load_or_create(directory.path()).unwrap();
+        let key = directory.path().join(KEY_FILE);
+        for loose in [0o640, 0o604] {
+            fs::set_permissions(&key, Permissions::from_mode(loose)).unwrap();
+            assert_eq!(refusal(directory.path()), "authority.loose_permissions");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join(KEY_FILE);
+        fs::write(&key, "not a key").unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(refusal(directory.path()), "authority.malformed_key");
+        assert_eq!(fs::read(&key).unwrap(), b"not a key");
+    }
+
+    #[test]
+    fn links_and_other_kinds_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join(KEY_FILE);
+        symlink("/dev/null", &key).unwrap();
+        assert_eq!(refusal(directory.path()), "authority.io");
+        fs::remove_file(&key).unwrap();
+        DirBuilder::new().mode(0o700).create(&key).unwrap();
+        assert_eq!(refusal(directory.path()), "authority.wrong_kind");
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert_eq!(refusal(&file), "authority.io");
+    }
+}
