@@ -94,7 +94,10 @@ actions! {
 impl Action {
     /// Finds an action by its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|action| action.name() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|action| action.name() == name)
     }
 
     /// Finds an action by its name.
@@ -128,8 +131,18 @@ mod tests {
         for action in Action::ALL {
             assert_eq!(Action::from_name(action.name()), Some(*action));
         }
-        let writes: Vec<_> = Action::ALL.iter().filter(|action| action.is_write()).collect();
-        assert_eq!(writes, [&Action::RestartWorkload, &Action::ReloadKeys, &Action::Shutdown]);
+        let writes: Vec<_> = Action::ALL
+            .iter()
+            .filter(|action| action.is_write())
+            .collect();
+        assert_eq!(
+            writes,
+            [
+                &Action::RestartWorkload,
+                &Action::ReloadKeys,
+                &Action::Shutdown
+            ]
+        );
         assert_eq!(Action::from_name("exec"), None);
     }
 }

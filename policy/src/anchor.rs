@@ -3,24 +3,129 @@
 use serde::Deserialize;
 
 use crate::names::ProjectName;
-use crate::person::Person;
+use crate::person::{Person, PersonText, check_distinct};
+use crate::reason::{Reason, Refusal};
+
+/// Fewest people who approve a bundle or a release: one person alone is never enough.
+pub const MIN_THRESHOLD: usize = 2;
 
 /// The first reviewers. `Deserialize` reads the agent's `[trust]` table:
-/// `project`, `threshold`, `minimum_bundle_version`, `[[trust.reviewer]] name, keys, requires`.
-#[derive(Clone)]
+///
+/// ```
+/// let anchor: narthex_policy::TrustAnchor = toml::from_str(r#"
+///     project = "payments"
+///     threshold = 2
+///     minimum_bundle_version = 1
+///
+///     [[reviewer]]
+///     name = "alice"
+///     keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKFpYcwOBD7sOr5xDhIY6W5uTlEIf9l6YfB9+8MoNKr8"]
+///
+///     [[reviewer]]
+///     name = "bob"
+///     keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICCFgBFqkdwTRREhoVdp0oB63LWwcf+GfzE3F5fBZKEE"]
+/// "#).unwrap();
+/// assert_eq!(anchor.reviewers().len(), 2);
+/// ```
+///
+/// A reviewer may also say `requires = "touch"` or `"verification"`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "AnchorText")]
 pub struct TrustAnchor {
-    /// The project.
-    pub project: ProjectName,
-    /// The reviewers.
-    pub reviewers: Vec<Person>,
-    /// How many of them must sign, at least 2.
-    pub threshold: usize,
-    /// The lowest acceptable version of the newest bundle.
-    pub minimum_bundle_version: u64,
+    project: ProjectName,
+    reviewers: Vec<Person>,
+    threshold: usize,
+    minimum_bundle_version: u64,
 }
 
-impl<'de> Deserialize<'de> for TrustAnchor {
-    fn deserialize<D: serde::Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
-        todo!()
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorText {
+    project: String,
+    threshold: usize,
+    minimum_bundle_version: u64,
+    reviewer: Vec<PersonText>,
+}
+
+impl TrustAnchor {
+    /// Puts an anchor together.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::BundleThreshold`] for a threshold below 2 or above the number of reviewers,
+    /// [`Reason::PersonDuplicate`] and [`Reason::PersonSharedKey`].
+    pub fn new(
+        project: ProjectName,
+        reviewers: Vec<Person>,
+        threshold: usize,
+        minimum_bundle_version: u64,
+    ) -> Result<Self, Refusal> {
+        check_distinct(&reviewers)?;
+        check_threshold("reviewers", threshold, MIN_THRESHOLD, reviewers.len())?;
+        Ok(Self {
+            project,
+            reviewers,
+            threshold,
+            minimum_bundle_version,
+        })
     }
+
+    /// The project.
+    pub fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
+    /// The first reviewers.
+    pub fn reviewers(&self) -> &[Person] {
+        &self.reviewers
+    }
+
+    /// How many of them must sign.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The lowest acceptable version of the newest bundle.
+    pub fn minimum_bundle_version(&self) -> u64 {
+        self.minimum_bundle_version
+    }
+}
+
+impl TryFrom<AnchorText> for TrustAnchor {
+    type Error = Refusal;
+
+    fn try_from(text: AnchorText) -> Result<Self, Refusal> {
+        let AnchorText {
+            project,
+            threshold,
+            minimum_bundle_version,
+            reviewer,
+        } = text;
+        let reviewers = reviewer
+            .iter()
+            .map(Person::from_text)
+            .collect::<Result<_, _>>()?;
+        Self::new(
+            ProjectName::new(&project)?,
+            reviewers,
+            threshold,
+            minimum_bundle_version,
+        )
+    }
+}
+
+/// Refuses a threshold outside `least..=people`.
+pub(crate) fn check_threshold(
+    place: &str,
+    threshold: usize,
+    least: usize,
+    people: usize,
+) -> Result<(), Refusal> {
+    if (least..=people).contains(&threshold) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::BundleThreshold,
+        format!("{place}: threshold {threshold} of {people} people; at least {least} are needed"),
+    ))
 }

@@ -67,11 +67,21 @@ pub struct Call {
 impl Call {
     /// The canonical bytes: what is signed.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { order, counter, session, action, parameters } = self;
+        let Self {
+            order,
+            counter,
+            session,
+            action,
+            parameters,
+        } = self;
         let mut encoder = Encoder::new(Vec::with_capacity(160));
         // Writing to a vector cannot fail: its error type is `Infallible`.
         let Ok(()) = (|| -> Result<(), minicbor::encode::Error<core::convert::Infallible>> {
-            encoder.array(CALL_ELEMENTS)?.u8(CALL_VERSION)?.bytes(&order.0)?.u64(*counter)?;
+            encoder
+                .array(CALL_ELEMENTS)?
+                .u8(CALL_VERSION)?
+                .bytes(&order.0)?
+                .u64(*counter)?;
             encoder.bytes(&session.0)?.str(action.name())?;
             match parameters {
                 Parameters::None => encoder.array(0)?,
@@ -96,12 +106,14 @@ impl Call {
     /// actions, longer forms of integers, indefinite lengths, trailing bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
         check_size(bytes, limits::MAX_CALL_BYTES)?;
-        let call = decode_fields(bytes).map_err(|error| {
-            Refusal::new(Reason::CallMalformed, format!("not a call: {error}"))
-        })?;
+        let call = decode_fields(bytes)
+            .map_err(|error| Refusal::new(Reason::CallMalformed, format!("not a call: {error}")))?;
         // One comparison refuses every non-canonical form: there is one encoding per call.
         if call.encode() != bytes {
-            return Err(Refusal::new(Reason::CallMalformed, "not the canonical encoding"));
+            return Err(Refusal::new(
+                Reason::CallMalformed,
+                "not the canonical encoding",
+            ));
         }
         Ok(call)
     }
@@ -116,16 +128,25 @@ fn decode_fields(bytes: &[u8]) -> Result<Call, minicbor::decode::Error> {
     if decoder.u8()? != CALL_VERSION {
         return Err(wrong("unknown version"));
     }
-    let order = decoder.bytes()?.try_into().map_err(|_| wrong("order digest is not 48 bytes"))?;
+    let order = decoder
+        .bytes()?
+        .try_into()
+        .map_err(|_| wrong("order digest is not 48 bytes"))?;
     let counter = decoder.u64()?;
-    let session = decoder.bytes()?.try_into().map_err(|_| wrong("h is not 32 bytes"))?;
+    let session = decoder
+        .bytes()?
+        .try_into()
+        .map_err(|_| wrong("h is not 32 bytes"))?;
     let action = Action::from_name(decoder.str()?).ok_or_else(|| wrong("unknown action"))?;
     let parameters = match decoder.array()? {
         Some(0) => Parameters::None,
         Some(2) => match decoder.u8()? {
             TAG_GRACE => Parameters::GraceSeconds(decoder.u16()?),
             TAG_NONCE => Parameters::Nonce(
-                decoder.bytes()?.try_into().map_err(|_| wrong("nonce is not 32 bytes"))?,
+                decoder
+                    .bytes()?
+                    .try_into()
+                    .map_err(|_| wrong("nonce is not 32 bytes"))?,
             ),
             _ => return Err(wrong("unknown parameter")),
         },
@@ -179,10 +200,17 @@ mod tests {
     #[test]
     fn every_action_and_parameter_round_trips() {
         for action in Action::ALL {
-            for parameters in
-                [Parameters::None, Parameters::GraceSeconds(600), Parameters::Nonce([9; 32])]
-            {
-                let call = Call { action: *action, parameters, counter: u64::MAX, ..call() };
+            for parameters in [
+                Parameters::None,
+                Parameters::GraceSeconds(600),
+                Parameters::Nonce([9; 32]),
+            ] {
+                let call = Call {
+                    action: *action,
+                    parameters,
+                    counter: u64::MAX,
+                    ..call()
+                };
                 assert_eq!(Call::decode(&call.encode()), Ok(call));
             }
         }
@@ -202,7 +230,10 @@ mod tests {
     fn refuses_what_is_not_canonical() {
         let good = call().encode();
         let replaced = |from: &[u8], to: &[u8]| {
-            let at = good.windows(from.len()).position(|window| window == from).unwrap();
+            let at = good
+                .windows(from.len())
+                .position(|window| window == from)
+                .unwrap();
             [&good[..at], to, &good[at + from.len()..]].concat()
         };
         let cases = [
@@ -211,16 +242,26 @@ mod tests {
             ("indefinite array", [&[0x9f], &good[1..], &[0xff]].concat()),
             ("seven elements", [&[0x87], &good[1..], &[0]].concat()),
             ("other version", replaced(&[0x86, 1], &[0x86, 2])),
-            ("longer integer", replaced(&[7, 0x58, 32], &[0x18, 7, 0x58, 32])),
+            (
+                "longer integer",
+                replaced(&[7, 0x58, 32], &[0x18, 7, 0x58, 32]),
+            ),
             ("longer length", replaced(&[0x58, 48], &[0x59, 0, 48])),
             ("unknown action", replaced(b"\x66attest", b"\x64exec")),
             ("unknown parameter", replaced(&[0x82, 2], &[0x82, 3])),
             ("empty", Vec::new()),
         ];
         for (what, bytes) in cases {
-            assert_eq!(Call::decode(&bytes).unwrap_err().reason(), Reason::CallMalformed, "{what}");
+            assert_eq!(
+                Call::decode(&bytes).unwrap_err().reason(),
+                Reason::CallMalformed,
+                "{what}"
+            );
         }
         let long = vec![0; limits::MAX_CALL_BYTES + 1];
-        assert_eq!(Call::decode(&long).unwrap_err().reason(), Reason::FileTooLarge);
+        assert_eq!(
+            Call::decode(&long).unwrap_err().reason(),
+            Reason::FileTooLarge
+        );
     }
 }

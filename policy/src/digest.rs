@@ -89,7 +89,13 @@ impl Pcr {
 
     /// The register after zero was extended once with `data`: SHA-384(48 zero bytes ‖ data).
     fn extended_once(data: &[u8]) -> Self {
-        Self(Sha384::new().chain_update([0; 48]).chain_update(data).finalize().into())
+        Self(
+            Sha384::new()
+                .chain_update([0; 48])
+                .chain_update(data)
+                .finalize()
+                .into(),
+        )
     }
 
     /// PCR3 of an enclave whose parent instance has the IAM role `arn`.
@@ -116,8 +122,16 @@ mod tests {
     fn hexadecimal_is_exact_and_lower_case() {
         let text = "00".repeat(47) + "ff";
         assert_eq!(Digest384::from_hex(&text).unwrap().to_string(), text);
-        for wrong in ["00".repeat(47), "00".repeat(49), "00".repeat(47) + "FF", "zz".repeat(48)] {
-            assert_eq!(Digest384::from_hex(&wrong).unwrap_err().reason(), Reason::HexMalformed);
+        for wrong in [
+            "00".repeat(47),
+            "00".repeat(49),
+            "00".repeat(47) + "FF",
+            "zz".repeat(48),
+        ] {
+            assert_eq!(
+                Digest384::from_hex(&wrong).unwrap_err().reason(),
+                Reason::HexMalformed
+            );
         }
     }
 
@@ -126,7 +140,10 @@ mod tests {
     fn role_and_instance_become_registers() {
         let mut bytes = vec![0; 48];
         bytes.extend_from_slice(b"i-0123456789abcdef0");
-        assert_eq!(Pcr::of_instance_id("i-0123456789abcdef0").0, Digest384::of(&bytes).0);
+        assert_eq!(
+            Pcr::of_instance_id("i-0123456789abcdef0").0,
+            Digest384::of(&bytes).0
+        );
         assert_ne!(Pcr::of_role_arn(""), Pcr::ZERO);
     }
 }

@@ -237,7 +237,10 @@ pub struct Refusal {
 impl Refusal {
     /// Puts `reason` and words about what was expected and what was found together.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
 
     /// Why, as a value to compare with.
@@ -281,7 +284,10 @@ mod tests {
         for reason in Reason::ALL {
             let id = reason.id();
             assert!(!id.is_empty() && id.len() <= 64);
-            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)));
+            assert!(
+                id.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b))
+            );
             assert!(seen.insert(id), "{id} twice");
         }
     }

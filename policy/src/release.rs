@@ -1,11 +1,21 @@
 //! Release statements: which measurements are a tested image (namespace `release@narthex`).
 
+use core::fmt;
+use core::time::Duration;
+
+use serde::Deserialize;
+use toml::value::Datetime;
+
 use crate::digest::{Digest384, Pcr};
+use crate::file::{limits, parse_toml};
 use crate::names::{ProjectName, ReleaseName, ReleaseVersion};
+use crate::reason::{Reason, Refusal};
 use crate::time::UnixMillis;
 
 /// `schema` of a release statement.
 pub const RELEASE_SCHEMA: &str = "narthex/release/v1";
+/// Longest time between `issued` and `expires` of a release statement.
+pub const MAX_RELEASE_LIFETIME: Duration = Duration::from_secs(366 * 86_400);
 
 /// What an image measures to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,8 +31,48 @@ pub struct Measurements {
     pub pcr8: Option<Pcr>,
 }
 
+impl Measurements {
+    /// Refuses all-zero registers: debug mode, or a statement that would match it.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ReleaseZeroPcr`].
+    pub(crate) fn check_not_zero(&self) -> Result<(), Refusal> {
+        let Self {
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8,
+        } = self;
+        let registers = [
+            (0, Some(pcr0)),
+            (1, Some(pcr1)),
+            (2, Some(pcr2)),
+            (8, pcr8.as_ref()),
+        ];
+        match registers.iter().find(|(_, pcr)| *pcr == Some(&Pcr::ZERO)) {
+            Some((index, _)) => Err(Refusal::new(
+                Reason::ReleaseZeroPcr,
+                format!("PCR{index} is all zero: an enclave in debug mode measures like that"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an enclave that measures to `observed` runs the image with these measurements.
+    pub fn met_by(&self, observed: &Self) -> bool {
+        self.same_image(observed) && (self.pcr8.is_none() || self.pcr8 == observed.pcr8)
+    }
+
+    /// Whether PCR0, PCR1 and PCR2 are equal; narrowing statements look no further.
+    pub(crate) fn same_image(&self, other: &Self) -> bool {
+        self.pcr0 == other.pcr0 && self.pcr1 == other.pcr1 && self.pcr2 == other.pcr2
+    }
+}
+
 /// What a statement says about a release.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "lowercase")]
 pub enum ReleaseStatus {
     /// In use.
     Current,
@@ -32,7 +82,24 @@ pub enum ReleaseStatus {
     Revoked,
 }
 
-/// A release statement. Inside a [`Policy`](crate::Policy) it is verified.
+impl ReleaseStatus {
+    /// The word in statements and policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Previous => "previous",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl fmt::Display for ReleaseStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A release statement. Inside a [`Policy`](crate::Policy) its signatures were checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Release {
     /// The project.
@@ -41,7 +108,7 @@ pub struct Release {
     pub serial: u64,
     /// When it was written.
     pub issued: UnixMillis,
-    /// From when on it holds no more.
+    /// First moment at which it holds no more. A revocation holds for good.
     pub expires: UnixMillis,
     /// The image's name.
     pub name: ReleaseName,
@@ -53,4 +120,115 @@ pub struct Release {
     pub status: ReleaseStatus,
     /// SHA-384 of the statement.
     pub digest: Digest384,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReleaseText {
+    #[serde(rename = "schema")]
+    _schema: String,
+    project: String,
+    serial: u64,
+    issued: Datetime,
+    expires: Datetime,
+    name: String,
+    version: String,
+    status: ReleaseStatus,
+    pcr0: String,
+    pcr1: Option<String>,
+    pcr2: Option<String>,
+    pcr8: Option<String>,
+}
+
+impl Release {
+    /// Reads a release statement and checks every rule that can be seen in the file alone. This
+    /// says nothing about who signed it.
+    ///
+    /// # Errors
+    ///
+    /// `file.*`, `name.*`, `hex.*`, `time.*`, [`Reason::ReleasePartialPcrs`],
+    /// [`Reason::ReleaseZeroPcr`], [`Reason::ReleaseLifetime`].
+    pub fn parse_unverified(bytes: &[u8]) -> Result<Self, Refusal> {
+        let text: ReleaseText = parse_toml(bytes, limits::MAX_STATEMENT_BYTES, RELEASE_SCHEMA)?;
+        let ReleaseText {
+            _schema,
+            project,
+            serial,
+            issued,
+            expires,
+            name,
+            version,
+            status,
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8,
+        } = text;
+        let (Some(pcr1), Some(pcr2)) = (pcr1, pcr2) else {
+            return Err(Refusal::new(
+                Reason::ReleasePartialPcrs,
+                "PCR0, PCR1 and PCR2 belong together: PCR0 alone does not pin what runs",
+            ));
+        };
+        let release = Self {
+            project: ProjectName::new(&project)?,
+            serial,
+            issued: UnixMillis::from_toml(&issued)?,
+            expires: UnixMillis::from_toml(&expires)?,
+            name: ReleaseName::new(&name)?,
+            version: ReleaseVersion::new(&version)?,
+            measurements: Measurements {
+                pcr0: Pcr::from_hex(&pcr0)?,
+                pcr1: Pcr::from_hex(&pcr1)?,
+                pcr2: Pcr::from_hex(&pcr2)?,
+                pcr8: pcr8.as_deref().map(Pcr::from_hex).transpose()?,
+            },
+            status,
+            digest: Digest384::of(bytes),
+        };
+        release.measurements.check_not_zero()?;
+        if release.expires <= release.issued
+            || release.expires.since(release.issued) > MAX_RELEASE_LIFETIME
+        {
+            return Err(Refusal::new(
+                Reason::ReleaseLifetime,
+                "a release statement lives more than 0 and at most 366 days",
+            ));
+        }
+        Ok(release)
+    }
+
+    /// Writes the statement as TOML, ready to be signed. The digest is that of the result.
+    pub fn to_toml(&self) -> String {
+        let Self {
+            project,
+            serial,
+            issued,
+            expires,
+            name,
+            version,
+            measurements,
+            status,
+            digest: _,
+        } = self;
+        let Measurements {
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8,
+        } = measurements;
+        let pcr8 = pcr8
+            .map(|pcr| format!("pcr8 = \"{pcr}\"\n"))
+            .unwrap_or_default();
+        format!(
+            "schema = \"{RELEASE_SCHEMA}\"\nproject = \"{project}\"\nserial = {serial}\n\
+             issued = {issued}\nexpires = {expires}\n\nname = \"{name}\"\nversion = \"{version}\"\n\
+             status = \"{status}\"\n\npcr0 = \"{pcr0}\"\npcr1 = \"{pcr1}\"\npcr2 = \"{pcr2}\"\n{pcr8}"
+        )
+    }
+
+    /// Whether it has expired at `now`.
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        now >= self.expires
+    }
 }

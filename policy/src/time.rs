@@ -50,7 +50,9 @@ impl UnixMillis {
         if timestamp.subsec_nanosecond() % 1_000_000 != 0 {
             return Err(refuse());
         }
-        u64::try_from(timestamp.as_millisecond()).map(Self).map_err(|_| refuse())
+        u64::try_from(timestamp.as_millisecond())
+            .map(Self)
+            .map_err(|_| refuse())
     }
 
     /// Takes a date-time of a TOML file under the same rules as [`UnixMillis::parse`].
@@ -66,8 +68,9 @@ impl UnixMillis {
 impl fmt::Display for UnixMillis {
     /// RFC 3339 in UTC; moments that no calendar date names print as milliseconds.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let timestamp =
-            i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let timestamp = i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         match timestamp {
             Some(timestamp) => write!(formatter, "{timestamp}"),
             None => write!(formatter, "{} ms", self.0),
@@ -113,7 +116,10 @@ pub fn format_duration(duration: Duration) -> String {
     [('d', 86_400), ('h', 3600), ('m', 60)]
         .into_iter()
         .find(|(_, size)| seconds != 0 && seconds.is_multiple_of(*size))
-        .map_or_else(|| format!("{seconds}s"), |(unit, size)| format!("{}{unit}", seconds / size))
+        .map_or_else(
+            || format!("{seconds}s"),
+            |(unit, size)| format!("{}{unit}", seconds / size),
+        )
 }
 
 #[cfg(test)]
@@ -138,7 +144,10 @@ mod tests {
             "2026-02-30T12:00:00Z",
             "",
         ] {
-            assert_eq!(UnixMillis::parse(text).unwrap_err().reason(), Reason::TimeMalformed);
+            assert_eq!(
+                UnixMillis::parse(text).unwrap_err().reason(),
+                Reason::TimeMalformed
+            );
         }
     }
 
@@ -147,7 +156,17 @@ mod tests {
         for text in ["0s", "90s", "15m", "12h", "30d"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
-        for text in ["", "5", "m", "05m", "-1s", "1.5h", "1w", "99999999999s", "1 m"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "05m",
+            "-1s",
+            "1.5h",
+            "1w",
+            "99999999999s",
+            "1 m",
+        ] {
             assert_eq!(
                 parse_duration(text).unwrap_err().reason(),
                 Reason::DurationMalformed,

@@ -30,7 +30,10 @@ pub struct FreshCall(AuthorisedCall);
 impl UsedCalls {
     /// Remembers up to `max_orders` orders at a time (each at most 1,250 bytes of marks).
     pub fn new(max_orders: usize) -> Self {
-        Self { max_orders, orders: BTreeMap::new() }
+        Self {
+            max_orders,
+            orders: BTreeMap::new(),
+        }
     }
 
     /// Marks the call's counter as used.
@@ -38,10 +41,52 @@ impl UsedCalls {
     /// # Errors
     ///
     /// [`Reason::CallCounterReused`]; [`Reason::OrderTableFull`] if all remembered orders are
-    /// still valid.
+    /// still valid; [`Reason::CallCounter`] above [`MAX_CALLS`].
     pub fn claim(&mut self, call: AuthorisedCall, now: UnixMillis) -> Result<FreshCall, Refusal> {
-        todo!()
+        // An expired order is refused before it comes here, so forgetting it loses nothing.
+        self.orders.retain(|_, order| now < order.expires);
+        if !self.orders.contains_key(call.order()) && self.orders.len() >= self.max_orders {
+            return Err(Refusal::new(
+                Reason::OrderTableFull,
+                format!(
+                    "{} orders in use are remembered until they expire",
+                    self.max_orders
+                ),
+            ));
+        }
+        let (word, mask) = position(call.counter()).ok_or_else(|| {
+            Refusal::new(
+                Reason::CallCounter,
+                format!("counter {} of {MAX_CALLS}", call.counter()),
+            )
+        })?;
+        let order = self
+            .orders
+            .entry(*call.order())
+            .or_insert_with(|| UsedOrder {
+                expires: call.expires(),
+                used: Vec::new(),
+            });
+        if order.used.len() <= word {
+            order.used.resize(word + 1, 0);
+        }
+        match order.used.get_mut(word) {
+            Some(marks) if *marks & mask == 0 => {
+                *marks |= mask;
+                Ok(FreshCall(call))
+            }
+            _ => Err(Refusal::new(
+                Reason::CallCounterReused,
+                format!("counter {} was used before", call.counter()),
+            )),
+        }
     }
+}
+
+/// Word and bit of a counter; none above the bound that every order keeps.
+fn position(counter: u64) -> Option<(usize, u64)> {
+    let word = usize::try_from(counter / 64).ok()?;
+    (counter < MAX_CALLS).then_some((word, 1 << (counter % 64)))
 }
 
 impl core::ops::Deref for FreshCall {
