@@ -270,6 +270,13 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::thread;
 
+    /// The temporary directory itself has the mode that the umask gives.
+    fn private_directory() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+        directory
+    }
+
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().mode() & 0o7777
     }
@@ -308,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_spoilt_export_is_written_again() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let authority = DevelopmentAuthority::load_or_create(directory.path()).unwrap();
         fs::write(directory.path().join(DER_FILE), b"something else").unwrap();
         DevelopmentAuthority::load_or_create(directory.path()).unwrap();
@@ -340,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_can_reach_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         for loose in [0o750, 0o705, 0o710] {
             fs::set_permissions(directory.path(), Permissions::from_mode(loose)).unwrap();
             assert_eq!(refusal(directory.path()), "authority.loose_permissions");
@@ -350,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_key_file_that_others_can_reach_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         DevelopmentAuthority::load_or_create(directory.path()).unwrap();
         let key = directory.path().join(KEY_FILE);
         for loose in [0o640, 0o604] {
@@ -361,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_key_is_refused_and_kept() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let key = directory.path().join(KEY_FILE);
         fs::write(&key, "not a key").unwrap();
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
@@ -371,7 +378,7 @@ mod tests {
 
     #[test]
     fn links_and_other_kinds_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = private_directory();
         let key = directory.path().join(KEY_FILE);
         symlink("/dev/null", &key).unwrap();
         assert_eq!(refusal(directory.path()), "authority.io");
