@@ -19,11 +19,11 @@ pub const MIN_THRESHOLD: usize = 2;
 ///
 ///     [[reviewer]]
 ///     name = "alice"
-///     keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKFpYcwOBD7sOr5xDhIY6W5uTlEIf9l6YfB9+8MoNKr8"]
+///     keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnSKaIRn0y0Zw014tdmXPdGvePnIMl/RHpS9TD7MLd6"]
 ///
 ///     [[reviewer]]
 ///     name = "bob"
-///     keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICCFgBFqkdwTRREhoVdp0oB63LWwcf+GfzE3F5fBZKEE"]
+///     keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJePDAWN0K7oVcQ/Dcp5Y8wEBAVzzQ1Q/tdc7t9siFJd"]
 /// "#).unwrap();
 /// assert_eq!(anchor.reviewers().len(), 2);
 /// ```

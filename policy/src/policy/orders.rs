@@ -267,7 +267,7 @@ impl Policy {
             project,
             nonce: _,
             requester: named,
-            issued,
+            issued: _,
             not_before,
             expires,
         } = head;

@@ -1,0 +1,62 @@
+//! The files in README.md are complete: each is read by the code that reads real ones.
+
+use narthex_policy::{
+    ADMINISTRATION_ORDER_SCHEMA, AdministrationOrder, BUNDLE_SCHEMA, Bundle, Order,
+    READ_ORDER_SCHEMA, RELEASE_SCHEMA, Release, STOP_SCHEMA, Stop, WRITE_ORDER_SCHEMA,
+};
+
+const README: &str = include_str!("../README.md");
+
+fn example(schema: &str) -> &'static [u8] {
+    let opening = format!("schema = {schema:?}");
+    README
+        .split("```")
+        .find_map(|block| {
+            block
+                .strip_prefix("toml\n")
+                .filter(|text| text.starts_with(&opening))
+        })
+        .unwrap_or_else(|| panic!("README.md has no example of {schema}"))
+        .as_bytes()
+}
+
+#[test]
+fn statements_parse() {
+    let bundle = Bundle::parse_unverified(example(BUNDLE_SCHEMA)).unwrap();
+    assert_eq!((bundle.people.len(), bundle.keys.len()), (4, 1));
+    let release = Release::parse_unverified(example(RELEASE_SCHEMA)).unwrap();
+    let written = Release::parse_unverified(release.to_toml().as_bytes()).unwrap();
+    assert_eq!(
+        Release {
+            digest: release.digest,
+            ..written
+        },
+        release
+    );
+    let stop = Stop::parse_unverified(example(STOP_SCHEMA)).unwrap();
+    let written = Stop::parse_unverified(stop.to_toml().as_bytes()).unwrap();
+    assert_eq!(
+        Stop {
+            digest: stop.digest,
+            ..written
+        },
+        stop
+    );
+}
+
+#[test]
+fn orders_parse_and_are_written_as_they_are_read() {
+    for schema in [READ_ORDER_SCHEMA, WRITE_ORDER_SCHEMA] {
+        let order = Order::parse_unverified(example(schema)).unwrap();
+        assert_eq!(
+            Order::parse_unverified(order.to_toml().as_bytes()),
+            Ok(order)
+        );
+    }
+    let order =
+        AdministrationOrder::parse_unverified(example(ADMINISTRATION_ORDER_SCHEMA)).unwrap();
+    assert_eq!(
+        AdministrationOrder::parse_unverified(order.to_toml().as_bytes()),
+        Ok(order)
+    );
+}
