@@ -6,7 +6,7 @@
 //!
 //! The caller (the shepherd) must have one thread: the child then may do anything an ordinary program
 //! may, not only what is safe after a fork among threads.
-#![allow(unsafe_code)] // fork(2), close_range(2), _exit(2) and signal(2).
+#![allow(unsafe_code)] // fork(2), close_range(2), _exit(2) and rt_sigaction(2).
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
@@ -19,7 +19,7 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
     ForkResult, Gid, Pid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, getegid,
@@ -307,13 +307,30 @@ fn prefer_for_oom_kill() {
 }
 
 /// Handlers do not survive `exec`, but ignored and blocked signals do.
+///
+/// By the bare system call, because the C library keeps real-time signals 32 and 33 to itself, and
+/// programs that start programs have been seen to pass them on ignored.
 fn reset_signals() -> Result<(), Errno> {
-    for number in Signal::iterator() {
-        if matches!(number, Signal::SIGKILL | Signal::SIGSTOP) {
-            continue;
+    const LAST_SIGNAL: libc::c_int = 64;
+    const SIGNAL_SET_BYTES: usize = 8;
+    // The kernel's `struct sigaction`, all zero: SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 4];
+    for number in 1..=LAST_SIGNAL {
+        // SAFETY: the structure is as long as the kernel's on every 64-bit architecture.
+        let set = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SIGNAL_SET_BYTES,
+            )
+        };
+        match Errno::result(set) {
+            Ok(_) => {}
+            Err(Errno::EINVAL) if matches!(number, libc::SIGKILL | libc::SIGSTOP) => {}
+            Err(error) => return Err(error),
         }
-        // SAFETY: no handler function is installed.
-        unsafe { signal(number, SigHandler::SigDfl) }?;
     }
     SigSet::empty().thread_set_mask()
 }

@@ -54,7 +54,7 @@ impl OutputPipe {
 }
 
 async fn drain(reader: OwnedFd, fate: OutputFate, bytes: &Cell<u64>) -> io::Result<()> {
-    let reader = AsyncFd::new(reader)?;
+    let reader = register(reader)?;
     let null = OpenOptions::new().write(true).open("/dev/null")?;
     loop {
         let mut ready = reader.readable().await?;
@@ -74,6 +74,12 @@ async fn drain(reader: OwnedFd, fate: OutputFate, bytes: &Cell<u64>) -> io::Resu
             Err(_) => {} // It would have blocked.
         }
     }
+}
+
+#[allow(unsafe_code)] // `AsyncFd` asks its caller to promise what `OwnedFd` already does.
+fn register(reader: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and stays the same for as long as it lives.
+    Ok(unsafe { AsyncFd::register(reader) }?)
 }
 
 fn discard(reader: &OwnedFd, null: &File) -> io::Result<usize> {

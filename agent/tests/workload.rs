@@ -1,0 +1,518 @@
+//! The workload, really started: what confines it, how it ends, and that nothing of it is left.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::users::{WORKLOAD, as_ordinary_user, is_root, skip_without_root};
+use common::workloads::{AGENT, Place, ended, key, processes_with, run, until};
+use narthex_agent::mode::Mode;
+use narthex_agent::workload::{
+    ConfinementMeasure, ExitKind, LaunchStep, MeasureState, WorkloadError, WorkloadState, spawn,
+};
+
+const STATUS: &str = "cat /proc/self/status > $OUT/status";
+
+fn status_line(status: &str, key: &str) -> String {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn as_root_everything_an_enclave_asks_for_holds() {
+    if skip_without_root("as_root_everything_an_enclave_asks_for_holds") {
+        return;
+    }
+    // Not below /tmp, which becomes the workload's own.
+    let place = Place::below(Path::new("/run"));
+    let script = "cat /proc/self/status > $OUT/status; ls -la /tmp > $OUT/tmp; touch /tmp/mine
+        cat /proc/self/mountinfo > $OUT/mounts; ulimit -c > $OUT/core; ulimit -n > $OUT/files
+        ls -l /proc/self/fd > $OUT/fds; cat /proc/self/stat > $OUT/stat; env > $OUT/env
+        stat -c '%a %u %g' $NARTHEX_KEYS $NARTHEX_KEYS/* > $OUT/keys; cat $NARTHEX_KEYS/a > $OUT/a
+        echo x > $NARTHEX_KEYS/b 2>/dev/null; ls $NARTHEX_KEYS > $OUT/listed; umask > $OUT/umask
+        touch $OUT/done; exec sleep 1000";
+    fs::write("/tmp/narthex-test-not-for-the-workload", "x").unwrap();
+    run(async {
+        let workload = spawn(Some(place.settings(&place.config(script, ""), Mode::Enclave)));
+        workload.deliver_keys(vec![key("a", b"key bytes")]).await.unwrap();
+        workload.start().await.unwrap();
+        until("the script", || place.out().join("done").exists()).await;
+
+        let confinement = workload.snapshot().confinement.unwrap();
+        assert!(confinement.missing().is_empty(), "{:?}", confinement);
+        let seen_by_agent = fs::read_dir(place.keys()).unwrap().count();
+        assert_eq!(seen_by_agent, 0, "keys are in the workload's namespace only");
+        workload.stop().await.unwrap();
+    });
+    let status = place.seen("status");
+    for (key, wanted) in [
+        ("Uid", format!("{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}")),
+        ("Gid", format!("{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}")),
+        ("CapInh", "0".repeat(16)),
+        ("CapPrm", "0".repeat(16)),
+        ("CapEff", "0".repeat(16)),
+        ("CapBnd", "0".repeat(16)),
+        ("CapAmb", "0".repeat(16)),
+        ("NoNewPrivs", "1".to_owned()),
+        ("Seccomp", "2".to_owned()),
+        ("SigIgn", "0".repeat(16)),
+        ("SigBlk", "0".repeat(16)),
+    ] {
+        assert_eq!(status_line(&status, key), wanted, "{key}");
+    }
+    assert_eq!(status_line(&status, "Groups").trim(), "");
+    // `ls` itself has the directory open as 3.
+    let fds = place.seen("fds");
+    assert_eq!(fds.matches(" -> ").count(), 4, "{fds}");
+    assert!(fds.contains("0 -> /dev/null") && fds.contains("2 -> pipe:"), "{fds}");
+    assert_eq!(place.seen("core").trim(), "0", "in blocks of 512: the limit of 1 byte");
+    assert_eq!(place.seen("umask").trim(), "0077");
+    assert!(!place.seen("tmp").contains("narthex-test"), "/tmp is its own");
+    assert!(!Path::new("/tmp/mine").exists());
+    let mounts = place.seen("mounts");
+    assert!(mounts.lines().all(|line| line.contains("nosuid")), "{mounts}");
+    assert!(!mounts.contains("shared:"), "nothing propagates: {mounts}");
+    let keys_mount = mounts.lines().find(|line| line.contains("/run/keys ")).unwrap();
+    for option in ["nosuid", "nodev", "noexec", "tmpfs"] {
+        assert!(keys_mount.contains(option), "{keys_mount}");
+    }
+    assert_eq!(place.seen("keys").lines().next(), Some(&*format!("750 0 {WORKLOAD}")));
+    assert_eq!(place.seen("keys").lines().nth(1), Some(&*format!("400 {WORKLOAD} {WORKLOAD}")));
+    assert_eq!(place.seen("a"), "key bytes");
+    assert_eq!(place.seen("listed"), "a\n", "it cannot add files");
+    let mut names: Vec<_> = place
+        .seen("env")
+        .lines()
+        .map(|line| line.split('=').next().unwrap().to_owned())
+        .filter(|name| !["PWD", "_", "SHLVL", "OLDPWD"].contains(&name.as_str())) // The shell's own.
+        .collect();
+    names.sort();
+    assert_eq!(names, ["NARTHEX_KEYS", "OUT", "PATH"]);
+    // Field 6 of stat is the session; 7 the terminal.
+    let stat = place.seen("stat");
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    assert_eq!(fields[4], "0", "no terminal: {stat}");
+    let _ = fs::remove_file("/tmp/narthex-test-not-for-the-workload");
+}
+
+#[test]
+fn an_enclave_does_not_start_a_workload_without_the_limit_it_asks_for() {
+    if skip_without_root("an_enclave_does_not_start_a_workload_without_the_limit_it_asks_for") {
+        return;
+    }
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if controllers.contains("memory") {
+        return eprintln!("skipped: this machine has the controller, so the limit can be had");
+    }
+    let place = Place::below(Path::new("/run"));
+    run(async {
+        let config = place.config("exit 0", "memory_max_bytes = 10000000");
+        let enclave = spawn(Some(place.settings(&config, Mode::Enclave)));
+        let refused = enclave.start().await.unwrap_err();
+        assert!(matches!(refused, WorkloadError::NotStarted(LaunchStep::ControlGroup, _)));
+        let local = spawn(Some(place.settings(&config, Mode::Local)));
+        local.start().await.unwrap();
+        let state = local.snapshot().confinement.unwrap().state(ConfinementMeasure::MemoryLimit);
+        assert_eq!(state, MeasureState::NotEnforced, "--local says so");
+        local.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn an_enclave_does_not_start_a_workload_below_tmp() {
+    if skip_without_root("an_enclave_does_not_start_a_workload_below_tmp") {
+        return;
+    }
+    let place = Place::new();
+    run(async {
+        let enclave = spawn(Some(place.settings(&place.config("exit 0", ""), Mode::Enclave)));
+        let refused = enclave.start().await.unwrap_err();
+        assert!(matches!(refused, WorkloadError::NotStarted(LaunchStep::Mounts, _)), "{refused}");
+    });
+}
+
+#[test]
+fn without_root_what_cannot_be_had_is_reported_and_the_rest_holds() {
+    as_ordinary_user("without_root_what_cannot_be_had_is_reported_and_the_rest_holds", || {
+        let place = Place::new();
+        let script = format!(
+            "{STATUS}; stat -c %a $NARTHEX_KEYS/a > $OUT/mode; touch $OUT/done; exec sleep 1000"
+        );
+        run(async {
+            let workload = place.workload(&script, "pids_max = 50");
+            workload.deliver_keys(vec![key("a", b"key bytes")]).await.unwrap();
+            workload.start().await.unwrap();
+            until("the script", || place.out().join("done").exists()).await;
+            let confinement = workload.snapshot().confinement.unwrap();
+            for measure in ConfinementMeasure::ALL {
+                let wanted = match measure {
+                    ConfinementMeasure::MemoryLimit => MeasureState::NotAsked,
+                    // A delegated hierarchy gives these to an ordinary user.
+                    ConfinementMeasure::OwnControlGroup | ConfinementMeasure::ProcessLimit => continue,
+                    other if other.needs_privilege() => MeasureState::NotEnforced,
+                    _ => MeasureState::Enforced,
+                };
+                assert_eq!(confinement.state(measure), wanted, "{}", measure.id());
+            }
+            workload.stop().await.unwrap();
+            assert_eq!(fs::read_dir(place.keys()).unwrap().count(), 0, "wiped");
+        });
+        let status = place.seen("status");
+        assert_eq!(status_line(&status, "CapPrm"), "0".repeat(16));
+        assert_eq!(status_line(&status, "NoNewPrivs"), "1");
+        assert_eq!(status_line(&status, "Seccomp"), "2");
+        assert_eq!(place.seen("mode").trim(), "400");
+    });
+}
+
+fn user_namespaces_are_refused_here() {
+    let place = Place::new();
+    let script = "unshare --user true && touch $OUT/escaped
+        unshare --map-root-user true && touch $OUT/escaped; touch $OUT/done";
+    let outside = Command::new("unshare").args(["--user", "true"]).status();
+    assert!(outside.is_ok_and(|status| status.success()), "unshare works outside, or proves nothing");
+    run(async {
+        let workload = place.workload(script, "restart = \"never\"");
+        workload.start().await.unwrap();
+        ended(&workload).await;
+    });
+    assert!(place.out().join("done").exists());
+    assert!(!place.out().join("escaped").exists());
+}
+
+#[test]
+fn user_namespaces_are_refused() {
+    if is_root() {
+        user_namespaces_are_refused_here();
+    }
+    as_ordinary_user("user_namespaces_are_refused", user_namespaces_are_refused_here);
+}
+
+/// Daemons in sessions of their own, deaf to SIGTERM, orphaned twice, one forking all the time.
+fn flock(marker: &str) -> String {
+    format!(
+        "trap '' TERM
+        setsid sh -c 'trap \"\" TERM HUP; sleep {marker} & sleep {marker} & wait' &
+        (setsid sh -c '(sleep {marker} &) ; exit 0' &)
+        (while :; do sh -c 'sleep {marker} & exit 0'; sleep 0.05; done) &
+        touch $OUT/done; while :; do sleep {marker}; done"
+    )
+}
+
+fn stopping_leaves_nothing_here(marker: &str) {
+    let place = Place::new();
+    run(async {
+        let workload = place.workload(&flock(marker), "stop_grace_millis = 200");
+        workload.start().await.unwrap();
+        until("the flock", || processes_with(marker) >= 6).await;
+        workload.stop().await.unwrap();
+        assert_eq!(processes_with(marker), 0);
+        assert_eq!(workload.snapshot().state, WorkloadState::Stopped);
+        let (exit, _) = workload.snapshot().last_exit.unwrap();
+        assert_eq!(exit.kind, ExitKind::Signal(9), "deaf to SIGTERM");
+        assert!(exit.requested);
+    });
+}
+
+#[test]
+fn stopping_leaves_nothing() {
+    if is_root() {
+        stopping_leaves_nothing_here("31415.1");
+    }
+    as_ordinary_user("stopping_leaves_nothing", || stopping_leaves_nothing_here("31415.2"));
+}
+
+fn ending_by_itself_leaves_nothing_here(marker: &str) {
+    let place = Place::new();
+    let script = format!("setsid sleep {marker} & (setsid sleep {marker} &); sleep 0.1; exit 3");
+    run(async {
+        let workload = place.workload(&script, "restart = \"never\"");
+        workload.start().await.unwrap();
+        let end = ended(&workload).await;
+        assert_eq!(end.last_exit.unwrap().0.kind, ExitKind::Code(3));
+        assert_eq!(processes_with(marker), 0);
+    });
+}
+
+#[test]
+fn ending_by_itself_leaves_nothing() {
+    if is_root() {
+        ending_by_itself_leaves_nothing_here("31416.1");
+    }
+    let ordinary = || ending_by_itself_leaves_nothing_here("31416.2");
+    as_ordinary_user("ending_by_itself_leaves_nothing", ordinary);
+}
+
+#[test]
+fn a_killed_agent_leaves_nothing() {
+    // The test runs itself as "the agent", and kills that.
+    const ROLE: &str = "NARTHEX_TEST_AGENT_TO_BE_KILLED";
+    const MARKER: &str = "31417.1";
+    if let Some(out) = std::env::var_os(ROLE) {
+        let place = Place::new();
+        run(async {
+            let workload = place.workload(&flock(MARKER), "");
+            workload.start().await.unwrap();
+            until("the flock", || processes_with(MARKER) >= 6).await;
+            fs::write(out, place.runtime().to_str().unwrap()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let ready = directory.path().join("ready");
+    let mut agent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_killed_agent_leaves_nothing"])
+        .env(ROLE, &ready)
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    run(async {
+        until("the agent", || ready.exists()).await;
+        assert!(processes_with(MARKER) >= 6);
+        agent.kill().unwrap(); // SIGKILL
+        agent.wait().unwrap();
+        until("nothing is left", || processes_with(MARKER) == 0).await;
+    });
+    let runtime = fs::read_to_string(&ready).unwrap();
+    let _ = fs::remove_dir_all(Path::new(&runtime).parent().unwrap());
+}
+
+#[test]
+fn a_killed_shepherd_takes_the_workload_with_it() {
+    const MARKER: &str = "31418.1";
+    let place = Place::new();
+    run(async {
+        let workload = place.workload(&format!("exec sleep {MARKER}"), "restart = \"never\"");
+        workload.start().await.unwrap();
+        until("the workload", || processes_with(MARKER) == 1).await;
+        let us = nix::unistd::getpid();
+        // The workload's parent; other tests' shepherds run at the same time.
+        let shepherd = narthex_agent::platform::process::descendants(us).into_iter().find(|&pid| {
+            let below = narthex_agent::platform::process::descendants(pid);
+            below.len() == 1
+                && fs::read(format!("/proc/{}/cmdline", below[0]))
+                    .is_ok_and(|line| line.windows(MARKER.len()).any(|word| word == MARKER.as_bytes()))
+        });
+        nix::sys::signal::kill(shepherd.unwrap(), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let end = ended(&workload).await;
+        assert_eq!(end.last_exit.unwrap().0.kind, ExitKind::Unknown);
+        assert_eq!(end.state, WorkloadState::Failed);
+        until("the workload's end", || processes_with(MARKER) == 0).await;
+    });
+}
+
+#[test]
+fn exit_codes_and_signals_are_kept() {
+    for (script, wanted) in [
+        ("exit 0", ExitKind::Code(0)),
+        ("exit 255", ExitKind::Code(255)),
+        ("kill -SEGV $$", ExitKind::Signal(11)),
+        ("kill -KILL $$", ExitKind::Signal(9)),
+        ("kill -64 $$", ExitKind::Signal(64)), // A real-time signal.
+    ] {
+        let place = Place::new();
+        run(async {
+            let workload = place.workload(script, "restart = \"never\"");
+            let mut exits = workload.exits();
+            workload.start().await.unwrap();
+            exits.wait_for(|&count| count == 1).await.unwrap();
+            let snapshot = ended(&workload).await;
+            let (exit, _) = snapshot.last_exit.unwrap();
+            assert_eq!(exit.kind, wanted, "{script}");
+            assert!(!exit.requested);
+            let well = wanted == ExitKind::Code(0);
+            let state = if well { WorkloadState::Stopped } else { WorkloadState::Failed };
+            assert_eq!(snapshot.state, state, "{script}");
+        });
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_apart() {
+    let place = Place::new();
+    run(async {
+        let mut config = place.config("", "restart = \"never\"");
+        config.command = "/nonexistent/program".into();
+        let workload = spawn(Some(place.settings(&config, Mode::Local)));
+        let error = workload.start().await.unwrap_err();
+        assert_eq!(error, WorkloadError::NotStarted(LaunchStep::Program, 2));
+        let (exit, _) = workload.snapshot().last_exit.unwrap();
+        assert_eq!(exit.kind, ExitKind::NotStarted(LaunchStep::Program, 2));
+        config.command = "/bin/sh".into();
+        config.working_directory = "/nonexistent".into();
+        let workload = spawn(Some(place.settings(&config, Mode::Local)));
+        let error = workload.start().await.unwrap_err();
+        assert_eq!(error, WorkloadError::NotStarted(LaunchStep::WorkingDirectory, 2));
+    });
+}
+
+#[test]
+fn restarts_follow_the_policy_and_are_counted() {
+    let place = Place::new();
+    run(async {
+        let extra = "restart_delay_millis = 10\nrestarts_max = 3";
+        let workload = place.workload("echo run >> $OUT/runs; exit 1", extra);
+        workload.start().await.unwrap();
+        let end = ended(&workload).await;
+        assert_eq!(end.restarts, 3);
+        assert_eq!(end.state, WorkloadState::Failed);
+        assert_eq!(place.seen("runs").lines().count(), 4);
+        // Somebody asks for another start: the limit begins anew.
+        workload.restart().await.unwrap();
+        assert_eq!(ended(&workload).await.restarts, 7);
+    });
+}
+
+#[test]
+fn stop_while_waiting_to_restart_stays_stopped() {
+    let place = Place::new();
+    run(async {
+        let workload = place.workload("exit 1", "restart_delay_millis = 200");
+        workload.start().await.unwrap();
+        let waits = || workload.snapshot().state == WorkloadState::WaitingToRestart;
+        until("the pause", waits).await;
+        assert!(workload.snapshot().next_start_in.is_some());
+        workload.stop().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(workload.snapshot().state, WorkloadState::Stopped);
+        assert_eq!(workload.snapshot().restarts, 0);
+    });
+}
+
+#[test]
+fn a_stop_in_order_gives_the_workload_its_time() {
+    let place = Place::new();
+    let script = "trap 'sleep 0.2; touch $OUT/tidied; exit 0' TERM; touch $OUT/up
+        while :; do sleep 0.05; done";
+    run(async {
+        let workload = place.workload(script, "stop_grace_millis = 10000");
+        workload.start().await.unwrap();
+        until("the trap", || place.out().join("up").exists()).await;
+        workload.stop().await.unwrap();
+        assert!(place.out().join("tidied").exists());
+        let (exit, _) = workload.snapshot().last_exit.unwrap();
+        assert_eq!((exit.kind, exit.requested), (ExitKind::Code(0), true));
+        workload.stop().await.unwrap(); // Again: nothing to do.
+    });
+}
+
+#[test]
+fn output_is_discarded_and_counted() {
+    let place = Place::new();
+    run(async {
+        let script = "head -c 300000 /dev/zero; echo error >&2; exit 0";
+        let workload = place.workload(script, "");
+        workload.start().await.unwrap();
+        let end = ended(&workload).await;
+        assert_eq!((end.output_bytes, end.error_bytes), (300_000, 6));
+    });
+}
+
+#[test]
+fn keys_are_replaced_while_it_runs_and_given_again_after_a_restart() {
+    let place = Place::new();
+    let script = "for i in 1 2; do until [ \"$(cat $NARTHEX_KEYS/a 2>/dev/null)\" = new ]; do
+        sleep 0.01; done; done; ls $NARTHEX_KEYS >> $OUT/listed; exit 1";
+    run(async {
+        let workload = place.workload(script, "restart_delay_millis = 10\nrestarts_max = 1");
+        workload.deliver_keys(vec![key("a", b"old"), key("b", b"old")]).await.unwrap();
+        workload.start().await.unwrap();
+        workload.deliver_keys(vec![key("a", b"new")]).await.unwrap();
+        ended(&workload).await;
+        assert_eq!(place.seen("listed"), "a\na\n");
+    });
+}
+
+#[test]
+fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
+    let place = Place::new();
+    let script = "while [ -e $NARTHEX_KEYS/a ]; do sleep 0.01; done
+        ls -A $NARTHEX_KEYS > $OUT/left; touch $OUT/wiped; exec sleep 1000";
+    run(async {
+        let workload = place.workload(script, "");
+        workload.deliver_keys(vec![key("a", b"secret")]).await.unwrap();
+        workload.start().await.unwrap();
+        assert!(!place.out().join("wiped").exists());
+        workload.wipe_keys().await.unwrap();
+        until("the wipe", || place.out().join("wiped").exists()).await;
+        fs::remove_file(place.out().join("wiped")).unwrap();
+        workload.restart().await.unwrap();
+        until("the next run", || place.out().join("wiped").exists()).await;
+        assert_eq!(place.seen("left"), "");
+        workload.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn without_a_workload_only_a_restart_is_an_error() {
+    run(async {
+        let none = spawn(None);
+        none.deliver_keys(vec![key("a", b"x")]).await.unwrap();
+        none.start().await.unwrap();
+        assert_eq!(none.snapshot().state, WorkloadState::NotStarted);
+        assert_eq!(none.restart().await.unwrap_err(), WorkloadError::NotConfigured);
+        none.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn dropping_the_handle_ends_the_workload() {
+    const MARKER: &str = "31419.1";
+    let place = Place::new();
+    run(async {
+        let workload = place.workload(&format!("exec sleep {MARKER}"), "");
+        workload.start().await.unwrap();
+        until("the workload", || processes_with(MARKER) == 1).await;
+        drop(workload);
+        until("its end", || processes_with(MARKER) == 0).await;
+    });
+}
+
+#[test]
+fn a_shepherd_that_no_agent_started_refuses() {
+    let by_hand = Command::new(AGENT)
+        .arg("workload-shepherd")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(by_hand.status.code(), Some(2));
+}
+
+#[test]
+fn memory_that_runs_out_is_counted() {
+    let place = Place::below(Path::new("/run"));
+    if skip_without_root("memory_that_runs_out_is_counted") {
+        return;
+    }
+    run(async {
+        let extra = "memory_max_bytes = 20000000\nrestart = \"never\"";
+        let workload = place.workload("x=$(head -c 100000000 /dev/zero | tr '\\0' x); exit 0", extra);
+        workload.start().await.unwrap();
+        let confinement = workload.snapshot().confinement.unwrap();
+        if confinement.state(ConfinementMeasure::MemoryLimit) != MeasureState::Enforced {
+            return eprintln!("skipped: this machine has no cgroup v2 memory controller");
+        }
+        assert!(ended(&workload).await.oom_kills >= 1);
+    });
+}
+
+#[test]
+fn key_directory_metadata_is_not_the_runtime_directorys() {
+    let place = Place::new();
+    run(async {
+        let workload = place.workload("exec sleep 1000", "");
+        workload.start().await.unwrap();
+        let runtime = fs::metadata(place.runtime()).unwrap();
+        assert_eq!(runtime.mode() & 0o022, 0, "nobody else writes to the runtime directory");
+        workload.stop().await.unwrap();
+    });
+}
