@@ -20,6 +20,16 @@ closed! {
         HealthKeysComplete = 0x0105, "health.keys_complete";
         /// Whether the policy in force has expired (flag).
         HealthPolicyExpired = 0x0106, "health.policy_expired";
+        /// Whether the gate is running (flag).
+        HealthGateRunning = 0x0107, "health.gate_running";
+        /// Times the gate was started again (count).
+        HealthGateRestarts = 0x0108, "health.gate_restarts";
+        /// Whether gate and fetchers run as a user of their own; without root they cannot (flag).
+        HealthGateOwnUser = 0x0109, "health.gate_own_user";
+        /// Whether the agent has the rights to confine its workload in full (flag).
+        HealthPrivileged = 0x010a, "health.privileged";
+        /// Whether the enclave runs in debug mode: PCR0, PCR1 and PCR2 are zero (flag).
+        HealthDebugMode = 0x010b, "health.debug_mode";
 
         /// First number of the agent's version (count).
         VersionMajor = 0x0201, "version.major";
