@@ -50,7 +50,7 @@ fn as_root_everything_an_enclave_asks_for_holds() {
         assert!(confinement.missing().is_empty(), "{:?}", confinement);
         let seen_by_agent = fs::read_dir(place.keys()).unwrap().count();
         assert_eq!(seen_by_agent, 0, "keys are in the workload's namespace only");
-        workload.stop().await.unwrap();
+        workload.stop(None).await.unwrap();
     });
     let status = place.seen("status");
     for (key, wanted) in [
@@ -122,7 +122,7 @@ fn an_enclave_does_not_start_a_workload_without_the_limit_it_asks_for() {
         local.start().await.unwrap();
         let state = local.snapshot().confinement.unwrap().state(ConfinementMeasure::MemoryLimit);
         assert_eq!(state, MeasureState::NotEnforced, "--local says so");
-        local.stop().await.unwrap();
+        local.stop(None).await.unwrap();
     });
 }
 
@@ -162,7 +162,7 @@ fn without_root_what_cannot_be_had_is_reported_and_the_rest_holds() {
                 };
                 assert_eq!(confinement.state(measure), wanted, "{}", measure.id());
             }
-            workload.stop().await.unwrap();
+            workload.stop(None).await.unwrap();
             assert_eq!(fs::read_dir(place.keys()).unwrap().count(), 0, "wiped");
         });
         let status = place.seen("status");
@@ -213,7 +213,7 @@ fn stopping_leaves_nothing_here(marker: &str) {
         let workload = place.workload(&flock(marker), "stop_grace_millis = 200");
         workload.start().await.unwrap();
         until("the flock", || processes_with(marker) >= 6).await;
-        workload.stop().await.unwrap();
+        workload.stop(None).await.unwrap();
         assert_eq!(processes_with(marker), 0);
         assert_eq!(workload.snapshot().state, WorkloadState::Stopped);
         let (exit, _) = workload.snapshot().last_exit.unwrap();
@@ -367,7 +367,7 @@ fn restarts_follow_the_policy_and_are_counted() {
         assert_eq!(end.state, WorkloadState::Failed);
         assert_eq!(place.seen("runs").lines().count(), 4);
         // Somebody asks for another start: the limit begins anew.
-        workload.restart().await.unwrap();
+        workload.restart(None).await.unwrap();
         assert_eq!(ended(&workload).await.restarts, 7);
     });
 }
@@ -381,7 +381,7 @@ fn stop_while_waiting_to_restart_stays_stopped() {
         let waits = || workload.snapshot().state == WorkloadState::WaitingToRestart;
         until("the pause", waits).await;
         assert!(workload.snapshot().next_start_in.is_some());
-        workload.stop().await.unwrap();
+        workload.stop(None).await.unwrap();
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(workload.snapshot().state, WorkloadState::Stopped);
         assert_eq!(workload.snapshot().restarts, 0);
@@ -397,11 +397,11 @@ fn a_stop_in_order_gives_the_workload_its_time() {
         let workload = place.workload(script, "stop_grace_millis = 10000");
         workload.start().await.unwrap();
         until("the trap", || place.out().join("up").exists()).await;
-        workload.stop().await.unwrap();
+        workload.stop(None).await.unwrap();
         assert!(place.out().join("tidied").exists());
         let (exit, _) = workload.snapshot().last_exit.unwrap();
         assert_eq!((exit.kind, exit.requested), (ExitKind::Code(0), true));
-        workload.stop().await.unwrap(); // Again: nothing to do.
+        workload.stop(None).await.unwrap(); // Again: nothing to do.
     });
 }
 
@@ -445,10 +445,10 @@ fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
         workload.wipe_keys().await.unwrap();
         until("the wipe", || place.out().join("wiped").exists()).await;
         fs::remove_file(place.out().join("wiped")).unwrap();
-        workload.restart().await.unwrap();
+        workload.restart(None).await.unwrap();
         until("the next run", || place.out().join("wiped").exists()).await;
         assert_eq!(place.seen("left"), "");
-        workload.stop().await.unwrap();
+        workload.stop(None).await.unwrap();
     });
 }
 
@@ -459,8 +459,8 @@ fn without_a_workload_only_a_restart_is_an_error() {
         none.deliver_keys(vec![key("a", b"x")]).await.unwrap();
         none.start().await.unwrap();
         assert_eq!(none.snapshot().state, WorkloadState::NotStarted);
-        assert_eq!(none.restart().await.unwrap_err(), WorkloadError::NotConfigured);
-        none.stop().await.unwrap();
+        assert_eq!(none.restart(None).await.unwrap_err(), WorkloadError::NotConfigured);
+        none.stop(None).await.unwrap();
     });
 }
 
@@ -513,6 +513,6 @@ fn key_directory_metadata_is_not_the_runtime_directorys() {
         workload.start().await.unwrap();
         let runtime = fs::metadata(place.runtime()).unwrap();
         assert_eq!(runtime.mode() & 0o022, 0, "nobody else writes to the runtime directory");
-        workload.stop().await.unwrap();
+        workload.stop(None).await.unwrap();
     });
 }

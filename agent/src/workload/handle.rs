@@ -26,8 +26,8 @@ pub struct WorkloadHandle {
 /// What the runner is asked to do.
 pub(super) enum Order {
     Start(Answer),
-    Stop(Answer),
-    Restart(Answer),
+    Stop(Option<Duration>, Answer),
+    Restart(Option<Duration>, Answer),
     DeliverKeys(Vec<KeyFile>, Answer),
     WipeKeys(Answer),
 }
@@ -149,23 +149,25 @@ impl WorkloadHandle {
         self.ask(Order::Start).await
     }
 
-    /// Ends the workload: SIGTERM, the grace time, SIGKILL for whatever is left. Returns when nothing of it is
-    /// left and its key files are wiped. Does nothing when it does not run.
+    /// Ends the workload: SIGTERM, the grace time (the configured one by default), SIGKILL for whatever is
+    /// left. Returns when nothing of it is left and its key files are wiped; it stays stopped until
+    /// somebody starts it. Does nothing when it does not run.
     ///
     /// # Errors
     ///
     /// [`WorkloadError::Survivors`].
-    pub async fn stop(&self) -> Result<(), WorkloadError> {
-        self.ask(Order::Stop).await
+    pub async fn stop(&self, grace: Option<Duration>) -> Result<(), WorkloadError> {
+        self.ask(|answer| Order::Stop(grace, answer)).await
     }
 
-    /// Ends the workload as [`WorkloadHandle::stop`] does, and starts it.
+    /// Ends the workload as [`WorkloadHandle::stop`] does, and starts it. Returns when the new run has
+    /// begun, so it takes up to the grace time and a little more: spawn it where that is too long.
     ///
     /// # Errors
     ///
     /// [`WorkloadError`]; `NotConfigured` without a workload.
-    pub async fn restart(&self) -> Result<(), WorkloadError> {
-        self.ask(Order::Restart).await
+    pub async fn restart(&self, grace: Option<Duration>) -> Result<(), WorkloadError> {
+        self.ask(|answer| Order::Restart(grace, answer)).await
     }
 
     /// Replaces the keys: now for a workload that runs, and for every start from now on.

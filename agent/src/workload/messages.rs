@@ -1,7 +1,7 @@
 //! What the agent and a shepherd say to each other.
 //!
-//! One order with file descriptors at the start, then single-byte commands towards the shepherd and
-//! short framed events back. Both ends are the same binary, so there is no version; lengths are bounded all
+//! One order with file descriptors at the start, then commands of four bytes towards the shepherd (each a
+//! stop with its grace time) and short framed events back. Both ends are the same binary, so there is no version; lengths are bounded all
 //! the same. The workload has no descriptor of this socket.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -20,8 +20,9 @@ pub(super) const MAX_EVENT_BYTES: usize = 64;
 /// Most descriptors that travel with an order.
 const MAX_DESCRIPTORS: usize = 5;
 
-/// Ends the workload: SIGTERM, and SIGKILL for all of it after the grace time.
-pub(super) const COMMAND_STOP: u8 = b'T';
+/// The only command: ends the workload by SIGTERM, and by SIGKILL for all of it after the grace time,
+/// which is the command's content in milliseconds, big-endian.
+pub(super) const STOP_COMMAND_BYTES: usize = 4;
 
 /// What to start and how. Times in milliseconds.
 #[derive(Clone, Debug, Decode, Encode, PartialEq, Eq)]
@@ -54,10 +55,8 @@ pub(super) struct LaunchOrder {
     /// Whether measures that need privilege may be missing.
     #[n(10)]
     pub tolerant: bool,
-    #[n(11)]
-    pub grace_millis: u64,
     /// The descriptors that come with the order, in their order.
-    #[n(12)]
+    #[n(11)]
     pub descriptors: Vec<Descriptor>,
 }
 
@@ -212,7 +211,6 @@ mod tests {
             processes: None,
             control_group_measures: 3,
             tolerant: true,
-            grace_millis: 5,
             descriptors: vec![Descriptor::Output, Descriptor::Error],
         }
     }

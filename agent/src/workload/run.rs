@@ -21,9 +21,7 @@ use super::exit::{ExitKind, LaunchStep};
 use super::handle::WorkloadError;
 use super::key_files::{KeyDirectory, KeyFile};
 use super::measures::{Confinement, ConfinementMeasure, MeasureSet};
-use super::messages::{
-    COMMAND_STOP, Descriptor, Event, LaunchOrder, MAX_EVENT_BYTES, send_order,
-};
+use super::messages::{Descriptor, Event, LaunchOrder, MAX_EVENT_BYTES, send_order};
 use super::output::OutputPipe;
 use super::settings::WorkloadSettings;
 use super::shepherd;
@@ -153,8 +151,9 @@ impl Run {
 
     /// Asks it to end, and waits until it has, by force after the grace time.
     pub(super) async fn stop(mut self, grace: Duration) -> RunEnd {
+        let grace_millis = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
         // A shepherd that has gone already is noticed by the wait.
-        let _ = self.control.write_all(&[COMMAND_STOP]).await;
+        let _ = self.control.write_all(&grace_millis.to_be_bytes()).await;
         let ended = tokio::time::timeout(grace.saturating_add(KILL_TIMEOUT), self.ended())
             .await
             .unwrap_or(Ended { kind: ExitKind::Unknown, survivors: 1 });
@@ -308,7 +307,6 @@ fn launch_order(
         processes: settings.processes,
         control_group_measures: group_measures.bits(),
         tolerant: settings.tolerant,
-        grace_millis: u64::try_from(settings.grace.as_millis()).unwrap_or(u64::MAX),
         descriptors: files.kinds.clone(),
     }
 }

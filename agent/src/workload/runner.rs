@@ -79,7 +79,7 @@ pub(super) async fn run(
             }
         }
     }
-    let _ = runner.stop().await;
+    let _ = runner.stop(None).await;
 }
 
 /// Without a workload there is nothing to start or to give keys to, and that is no failure; only an
@@ -87,9 +87,9 @@ pub(super) async fn run(
 async fn answer_without_workload(mut inbox: mpsc::UnboundedReceiver<Order>) {
     while let Some(order) = inbox.recv().await {
         let (answer, result) = match order {
-            Order::Restart(answer) => (answer, Err(WorkloadError::NotConfigured)),
+            Order::Restart(_, answer) => (answer, Err(WorkloadError::NotConfigured)),
             Order::Start(answer)
-            | Order::Stop(answer)
+            | Order::Stop(_, answer)
             | Order::WipeKeys(answer)
             | Order::DeliverKeys(_, answer) => (answer, Ok(())),
         };
@@ -124,9 +124,9 @@ impl Runner {
     async fn obey(&mut self, order: Order) {
         let (answer, result) = match order {
             Order::Start(answer) => (answer, self.start().await),
-            Order::Stop(answer) => (answer, self.stop().await),
-            Order::Restart(answer) => {
-                let stopped = self.stop().await;
+            Order::Stop(grace, answer) => (answer, self.stop(grace).await),
+            Order::Restart(grace, answer) => {
+                let stopped = self.stop(grace).await;
                 let result = match stopped {
                     Ok(()) => self.start().await,
                     Err(error) => Err(error),
@@ -179,7 +179,7 @@ impl Runner {
         }
     }
 
-    async fn stop(&mut self) -> Result<(), WorkloadError> {
+    async fn stop(&mut self, grace: Option<Duration>) -> Result<(), WorkloadError> {
         self.observed.borrow_mut().next_start = None;
         let Some(run) = self.current.take() else {
             let mut observed = self.observed.borrow_mut();
@@ -189,7 +189,7 @@ impl Runner {
             return Ok(());
         };
         self.observed.borrow_mut().state = WorkloadState::Stopping;
-        let end = run.stop(self.settings.grace).await;
+        let end = run.stop(grace.unwrap_or(self.settings.grace)).await;
         let survivors = end.survivors;
         self.record(end, Asked::Yes);
         if survivors > 0 {

@@ -26,7 +26,9 @@ use nix::unistd::{Gid, Pid, Uid, getpid, setsid};
 
 use super::exit::LaunchStep;
 use super::measures::MeasureSet;
-use super::messages::{COMMAND_STOP, Descriptor, Event, LaunchOrder, receive_order};
+use super::messages::{
+    Descriptor, Event, LaunchOrder, STOP_COMMAND_BYTES, receive_order,
+};
 use super::system_calls;
 use crate::platform::confined_child::{
     ChildOrder, LaunchFailure, Limits, TemporaryFiles, Tolerance, launch, standard_input,
@@ -82,7 +84,6 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     let children = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
 
     let (order, descriptors) = receive_order(&mut control)?;
-    let grace = Duration::from_millis(order.grace_millis);
     let mut files = Files::default();
     for (kind, descriptor) in descriptors {
         files.take(kind, descriptor);
@@ -101,7 +102,7 @@ fn run(mut control: UnixStream) -> io::Result<()> {
         }
     };
     let mut flock = Flock { main_process, end: None };
-    let watched = flock.watch(&control, &children, grace);
+    let watched = flock.watch(&control, &children);
     let survivors = flock.end_everything(kill_all.as_ref());
     watched?;
     let (code, signal) = match flock.end {
@@ -154,7 +155,6 @@ fn launch_workload(
         processes,
         control_group_measures,
         tolerant,
-        grace_millis: _,
         descriptors: _,
     } = order;
     let null = OpenOptions::new()
@@ -206,12 +206,7 @@ struct Flock {
 impl Flock {
     /// Returns when the main process has ended or everything must be killed: the grace time after a
     /// stop is over, or the agent has gone.
-    fn watch(
-        &mut self,
-        control: &UnixStream,
-        children: &SignalFd,
-        grace: Duration,
-    ) -> io::Result<()> {
+    fn watch(&mut self, control: &UnixStream, children: &SignalFd) -> io::Result<()> {
         let mut deadline: Option<Instant> = None;
         loop {
             self.collect();
@@ -241,13 +236,12 @@ impl Flock {
             }
             if control_event.any() == Some(true) {
                 match read_command(control)? {
-                    Command::Stop if deadline.is_none() => {
+                    Command::Stop(grace) => {
                         // Its own process group: what it started there is meant to hear it too.
                         let _ = killpg(self.main_process, Signal::SIGTERM);
                         let _ = killpg(self.main_process, Signal::SIGCONT);
                         deadline = Some(Instant::now() + grace);
                     }
-                    Command::Stop => {}
                     Command::AgentGone => return Ok(()),
                 }
             }
@@ -297,18 +291,18 @@ impl Flock {
 }
 
 enum Command {
-    Stop,
+    Stop(Duration),
     AgentGone,
 }
 
 fn read_command(mut control: &UnixStream) -> io::Result<Command> {
-    let mut byte = [0_u8];
-    match control.read(&mut byte) {
-        Ok(1) if byte == [COMMAND_STOP] => Ok(Command::Stop),
-        Ok(1) => Err(io::ErrorKind::InvalidData.into()),
-        Ok(_) => Ok(Command::AgentGone),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Command::AgentGone),
-        Err(error) => Err(error),
+    let mut grace = [0_u8; STOP_COMMAND_BYTES];
+    match control.read_exact(&mut grace) {
+        Ok(()) => Ok(Command::Stop(Duration::from_millis(u32::from_be_bytes(grace).into()))),
+        Err(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Ok(Command::AgentGone),
+            _ => Err(error),
+        },
     }
 }
 
