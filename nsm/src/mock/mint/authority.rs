@@ -4,9 +4,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::chain::{Link, Profile, authority_usage, serial};
+use super::chain::Link;
 use super::der::oid;
 use super::extension::Extension;
+use super::hierarchy::{Profile, authority_usage, serial};
 use super::key::{KeyPair, derive_bytes};
 use super::name::{Attribute, Name};
 use super::state_directory::{self, AuthorityError};

@@ -29,6 +29,7 @@ mod der;
 mod document;
 mod envelope;
 mod extension;
+mod hierarchy;
 mod identity;
 mod key;
 mod measurement;
@@ -44,14 +45,15 @@ pub use authority::{
 };
 pub use cbor::{Cbor, ContainerForm, HeadWidth};
 pub use certificate::{AlgorithmIdentifier, CertificateRecipe, SubjectPublicKey};
-pub use chain::{
-    Chain, ChainRecipe, INSTANCE_LIFETIME_SECONDS, LEAF_BACKDATING_SECONDS, LEAF_LIFETIME_SECONDS,
-    Link, REGION_LIFETIME_SECONDS, ZONE_LIFETIME_SECONDS,
-};
+pub use chain::{Chain, ChainRecipe, Link};
 pub use der::{Der, oid};
 pub use document::{DocumentRecipe, Minted};
 pub use envelope::EnvelopeRecipe;
 pub use extension::{Criticality, Extension, KeyUsage};
+pub use hierarchy::{
+    INSTANCE_LIFETIME_SECONDS, LEAF_BACKDATING_SECONDS, LEAF_LIFETIME_SECONDS,
+    REGION_LIFETIME_SECONDS, ZONE_LIFETIME_SECONDS,
+};
 pub use identity::Identity;
 pub use key::KeyPair;
 pub use measurement::{Measurement, ZERO_MEASUREMENT, extended, measurement_of};
