@@ -48,6 +48,9 @@ pub mod x25519;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::{Address, AddressError};
 pub use binding::{
     BindingError, HandshakeHash, Label, WorkloadDataError, binding_digest, check_binding,

@@ -1,0 +1,459 @@
+//! Every message type: round trips, and each rule of reading broken alone.
+
+use super::samples::{self, encodings, reencode};
+use crate::administration::{AdministrationAnswer, AdministrationRequest};
+use crate::diagnostics::{CallAnswer, CallRequest, Field, FieldName, ResultBody, Value, Welcome};
+use crate::keys::{KeyAnswer, KeyRequest, SealedKey};
+use crate::policy::{PolicyAnswer, PolicyRequest, Signed};
+use crate::{Digest384, Message, MessageError, SecretBytes};
+
+#[test]
+fn every_message_is_read_as_it_was_written() {
+    for (name, bytes) in encodings() {
+        assert_eq!(reencode(name, &bytes).as_ref(), Ok(&bytes), "{name}");
+    }
+    let statement = samples::statement();
+    assert_eq!(
+        crate::diagnostics::SessionStatement::from_bytes(&statement.to_bytes().unwrap()),
+        Ok(statement)
+    );
+    let done = samples::call_done();
+    assert_eq!(CallAnswer::from_bytes(&done.to_bytes().unwrap()), Ok(done));
+    let request = samples::key_request();
+    assert_eq!(
+        KeyRequest::from_bytes(&request.to_bytes().unwrap()),
+        Ok(request)
+    );
+}
+
+#[test]
+fn bytes_after_a_message_are_refused() {
+    for (name, bytes) in encodings() {
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(
+            reencode(name, &longer),
+            Err(MessageError::Trailing),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_message_cut_anywhere_is_refused() {
+    for (name, bytes) in encodings() {
+        for length in 0..bytes.len() {
+            let refused = reencode(name, &bytes[..length]).unwrap_err();
+            assert_eq!(refused.id(), "message.malformed", "{name} cut at {length}");
+        }
+    }
+}
+
+#[test]
+fn another_version_is_refused_before_the_rest_is_read() {
+    for (name, bytes) in encodings() {
+        let mut newer = bytes.clone();
+        assert_eq!(newer[1], 1);
+        newer[1] = 2;
+        assert_eq!(
+            reencode(name, &newer),
+            Err(MessageError::Version { found: 2 }),
+            "{name}"
+        );
+        // A newer version may have other parts: it is still named as a version.
+        assert_eq!(
+            reencode(name, &[0x81, 2]),
+            Err(MessageError::Version { found: 2 }),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn an_item_more_or_less_is_refused() {
+    for (name, bytes) in encodings() {
+        for change in [-1_i8, 1] {
+            let mut other = bytes.clone();
+            other[0] = other[0].wrapping_add_signed(change);
+            let refused = reencode(name, &other).unwrap_err();
+            assert_eq!(refused.id(), "message.malformed", "{name} {change}");
+        }
+    }
+}
+
+#[test]
+fn another_encoding_of_the_same_message_is_refused() {
+    for (name, bytes) in encodings() {
+        // The version in two bytes instead of one.
+        let longer_integer = [&bytes[..1], &[0x18, 0x01], &bytes[2..]].concat();
+        let refused = reencode(name, &longer_integer);
+        assert_eq!(refused, Err(MessageError::NotCanonical), "{name}");
+        // The head of the array in two bytes instead of one.
+        let longer_head = [&[0x98, bytes[0] & 0x1f], &bytes[1..]].concat();
+        assert_eq!(
+            reencode(name, &longer_head),
+            Err(MessageError::NotCanonical),
+            "{name}"
+        );
+        // An array of indefinite length.
+        let indefinite = [&[0x9f], &bytes[1..], &[0xff]].concat();
+        let refused = reencode(name, &indefinite).unwrap_err();
+        assert_eq!(refused.id(), "message.malformed", "{name}");
+    }
+}
+
+/// Whatever byte is changed, and however: a reader refuses, or has read exactly those bytes.
+#[test]
+fn a_changed_byte_is_refused_or_read_as_it_stands() {
+    for (name, bytes) in encodings() {
+        for position in 0..bytes.len() {
+            for change in [0x01, 0x20, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[position] ^= change;
+                if let Ok(read) = reencode(name, &changed) {
+                    assert_eq!(read, changed, "{name} at {position}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_that_are_not_there_allocate_nothing() {
+    // A list, a byte string and a text that claim 2^63 items.
+    for head in [0x9b, 0x5b, 0x7b_u8] {
+        let claim = [&[head], 0x8000_0000_0000_0000_u64.to_be_bytes().as_slice()].concat();
+        let request = [&[0x83, 0x01, 0x00], claim.as_slice()].concat();
+        assert!(PolicyRequest::from_bytes(&request).is_err());
+        let welcome = [&[0x83, 0x01], claim.as_slice()].concat();
+        assert_eq!(
+            Welcome::from_bytes(&welcome),
+            Err(MessageError::Malformed { part: "document" })
+        );
+    }
+}
+
+/// Asserts that a message at the bound is written and read, and one over it is neither written
+/// nor, when written by somebody without the rule, read.
+fn assert_bound<M: Message>(make: impl Fn(usize) -> M, part: &'static str, max: usize) {
+    let at_bound = make(max).to_bytes().unwrap();
+    assert!(M::from_bytes(&at_bound).is_ok(), "{part}");
+    let refused = make(max + 1).to_bytes().unwrap_err();
+    assert_eq!(refused, MessageError::TooLong { part, max });
+    assert_eq!(refused.id(), "message.too_long");
+}
+
+#[test]
+fn each_bound_holds_on_both_sides() {
+    assert_bound(
+        |length| Welcome {
+            document: vec![0; length],
+            ..samples::welcome()
+        },
+        "document",
+        16_640,
+    );
+    assert_bound(
+        |length| Welcome {
+            statement: vec![0; length],
+            ..samples::welcome()
+        },
+        "session statement",
+        1024,
+    );
+    assert_bound(
+        |length| CallRequest {
+            order: vec![0; length],
+            ..samples::call_request()
+        },
+        "order",
+        16_384,
+    );
+    assert_bound(
+        |length| CallRequest {
+            call: vec![0; length],
+            ..samples::call_request()
+        },
+        "call",
+        4096,
+    );
+    assert_bound(
+        |length| CallRequest {
+            approvals: vec![samples::signature(); length],
+            ..samples::call_request()
+        },
+        "approvals",
+        16,
+    );
+    assert_bound(
+        |length| CallRequest {
+            log_proof: Some(vec![0; length]),
+            ..samples::call_request()
+        },
+        "log proof",
+        32_768,
+    );
+    assert_bound(
+        |length| {
+            let keys = (0..length).map(|index| crate::keys::KeyWanted {
+                name: crate::KeyName::new(&format!("key-{index}")).unwrap(),
+                version: None,
+            });
+            KeyRequest {
+                keys: keys.collect(),
+                ..samples::key_request()
+            }
+        },
+        "keys",
+        32,
+    );
+    assert_bound(
+        |length| {
+            KeyAnswer::Released(vec![SealedKey {
+                ciphertext: vec![0; length],
+                ..samples::sealed_key()
+            }])
+        },
+        "ciphertext",
+        4096 + 16,
+    );
+    assert_bound(
+        |length| AdministrationRequest {
+            payload: Some(SecretBytes::from(vec![0; length])),
+            ..samples::administration_request()
+        },
+        "payload",
+        4 * 1024 * 1024 - 128 * 1024,
+    );
+    assert_bound(
+        |length| AdministrationAnswer::Done {
+            body: vec![0; length],
+        },
+        "body",
+        4 * 1024 * 1024 - 1024,
+    );
+    assert_bound(
+        |length| PolicyRequest {
+            since_version: 0,
+            known_statements: (0..length)
+                .map(|index| Digest384::of(&index.to_be_bytes()))
+                .collect(),
+        },
+        "known statements",
+        1024,
+    );
+    assert_bound(
+        |length| PolicyAnswer {
+            stops: vec![Signed {
+                bytes: vec![0; length],
+                signatures: Vec::new(),
+            }],
+            ..PolicyAnswer::default()
+        },
+        "stops",
+        256 * 1024,
+    );
+    assert_bound(
+        |length| PolicyAnswer {
+            releases: vec![
+                Signed {
+                    bytes: vec![0],
+                    signatures: Vec::new()
+                };
+                length
+            ],
+            ..PolicyAnswer::default()
+        },
+        "releases",
+        512,
+    );
+    assert_bound(
+        |length| PolicyAnswer {
+            bundles: vec![Signed {
+                bytes: vec![0],
+                signatures: vec![samples::signature(); length],
+            }],
+            ..PolicyAnswer::default()
+        },
+        "signatures",
+        64,
+    );
+    assert_bound(
+        |length| {
+            let fields = (0..length).map(|index| {
+                let index = u16::try_from(index).unwrap();
+                Field::indexed(FieldName::PcrLocked, index, Value::Flag(true))
+            });
+            let CallAnswer::Done(body) = samples::call_done() else {
+                panic!()
+            };
+            CallAnswer::Done(ResultBody {
+                fields: fields.collect(),
+                ..body
+            })
+        },
+        "fields",
+        1024,
+    );
+}
+
+/// The same bounds, met by a reader: the head is raised without the writer's knowledge.
+#[test]
+fn a_list_over_its_bound_is_refused_by_its_head() {
+    let request = |head: &[u8]| [&[0x83, 0x01, 0x00], head].concat();
+    let over = PolicyRequest::from_bytes(&request(&[0x99, 0x04, 0x01]));
+    assert_eq!(
+        over,
+        Err(MessageError::TooLong {
+            part: "known statements",
+            max: 1024
+        })
+    );
+    let at_bound = PolicyRequest::from_bytes(&request(&[0x99, 0x04, 0x00]));
+    assert_eq!(
+        at_bound,
+        Err(MessageError::Malformed {
+            part: "known statement"
+        })
+    );
+}
+
+#[test]
+fn parts_that_must_not_be_empty_are_refused_on_both_sides() {
+    let empty_keys = KeyRequest {
+        keys: Vec::new(),
+        ..samples::key_request()
+    };
+    assert_eq!(
+        empty_keys.to_bytes(),
+        Err(MessageError::Empty { part: "keys" })
+    );
+    let nothing = KeyAnswer::Released(Vec::new());
+    assert_eq!(
+        nothing.to_bytes(),
+        Err(MessageError::Empty { part: "keys" })
+    );
+    let read = KeyAnswer::from_bytes(&[0x83, 0x01, 0x00, 0x80]);
+    assert_eq!(read, Err(MessageError::Empty { part: "keys" }));
+    let read = Welcome::from_bytes(&[0x83, 0x01, 0x40, 0x40]);
+    assert_eq!(read, Err(MessageError::Empty { part: "document" }));
+}
+
+#[test]
+fn duplicates_are_refused_on_both_sides() {
+    let key = samples::sealed_key();
+    let twice = KeyAnswer::Released(vec![key.clone(), key]);
+    assert_eq!(
+        twice.to_bytes(),
+        Err(MessageError::Duplicate { part: "keys" })
+    );
+
+    let mut request = samples::key_request();
+    request.keys[1].name = request.keys[0].name.clone();
+    assert_eq!(
+        request.to_bytes(),
+        Err(MessageError::Duplicate { part: "keys" })
+    );
+
+    let CallAnswer::Done(mut body) = samples::call_done() else {
+        panic!()
+    };
+    body.fields
+        .push(Field::single(FieldName::MemoryTotal, Value::Bytes(1)));
+    let twice = CallAnswer::Done(body);
+    assert_eq!(
+        twice.to_bytes(),
+        Err(MessageError::Duplicate { part: "fields" })
+    );
+
+    let digest = Digest384::of(b"x");
+    let twice = PolicyRequest {
+        since_version: 0,
+        known_statements: vec![digest, digest],
+    };
+    assert_eq!(
+        twice.to_bytes(),
+        Err(MessageError::Duplicate {
+            part: "known statements"
+        })
+    );
+    let head = [0x83, 0x01, 0x00, 0x82];
+    let item = [&[0x58, 0x30], digest.as_bytes().as_slice()].concat();
+    let bytes = [head.as_slice(), &item, &item].concat();
+    let refused = PolicyRequest::from_bytes(&bytes);
+    assert_eq!(
+        refused,
+        Err(MessageError::Duplicate {
+            part: "known statements"
+        })
+    );
+}
+
+#[test]
+fn codes_outside_the_closed_lists_are_refused() {
+    let answer = |bytes: &[u8]| CallAnswer::from_bytes(bytes);
+    let unknown = |part, code| Err(MessageError::UnknownCode { part, code });
+    assert_eq!(answer(&[0x83, 0x01, 0x02, 0x00]), unknown("call answer", 2));
+    // An answer for action 21, which does not exist.
+    assert_eq!(
+        answer(&[0x83, 0x01, 0x00, 0x83, 21, 0, 0x80]),
+        unknown("action", 21)
+    );
+    assert_eq!(
+        answer(&[0x83, 0x01, 0x00, 0x83, 1, 2, 0x80]),
+        unknown("log check", 2)
+    );
+    let field = |field: &[u8]| answer(&[&[0x83, 0x01, 0x00, 0x83, 1, 0, 0x81], field].concat());
+    assert_eq!(field(&[0x84, 0x00, 0xf6, 0, 0]), unknown("field name", 0));
+    // Value kinds 8 and above do not exist: there is no kind for text or bytes.
+    assert_eq!(
+        field(&[0x84, 0x19, 0x01, 0x01, 0xf6, 8, 0x60]),
+        unknown("value", 8)
+    );
+    assert_eq!(
+        field(&[0x84, 0x19, 0x01, 0x01, 0xf6, 5, 0x19, 0xff, 0xff]),
+        unknown("state", 65535)
+    );
+    assert_eq!(
+        field(&[0x84, 0x19, 0x01, 0x01, 0x82, 2, 0x61, 0x61, 0, 0]),
+        unknown("selector", 2)
+    );
+}
+
+#[test]
+fn a_value_of_another_type_is_refused() {
+    let field = |value: &[u8]| {
+        let head = [
+            0x83, 0x01, 0x00, 0x83, 1, 0, 0x81, 0x84, 0x19, 0x01, 0x01, 0xf6,
+        ];
+        CallAnswer::from_bytes(&[&head, value].concat()).unwrap_err()
+    };
+    // A count that is a text, a flag that is a number, a ratio over 32 bits, a digest of 47 bytes.
+    assert_eq!(
+        field(&[0, 0x61, b'x']),
+        MessageError::Malformed { part: "value" }
+    );
+    assert_eq!(field(&[4, 1]), MessageError::Malformed { part: "value" });
+    let ratio = [3, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
+    assert_eq!(field(&ratio), MessageError::Malformed { part: "value" });
+    let digest = [&[6, 0x58, 47], [0; 47].as_slice()].concat();
+    assert_eq!(
+        field(&digest),
+        MessageError::Length {
+            part: "value",
+            expected: 48
+        }
+    );
+}
+
+#[test]
+fn a_whole_message_over_its_bound_is_refused_unread() {
+    let long = vec![0xff; 128 * 1024 + 1];
+    let refused = CallRequest::from_bytes(&long);
+    assert_eq!(
+        refused,
+        Err(MessageError::TooLong {
+            part: "message",
+            max: 128 * 1024
+        })
+    );
+}

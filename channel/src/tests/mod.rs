@@ -1,0 +1,5 @@
+//! Tests of all messages alike, and the test vectors.
+
+mod messages;
+mod samples;
+mod vectors;
