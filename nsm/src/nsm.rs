@@ -1,6 +1,7 @@
 //! The contract of a Nitro Security Module, and the messages that go through it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::error::{ErrorCode, NsmError};
 
@@ -202,8 +203,8 @@ pub enum Request {
     GetRandom,
 }
 
-/// The answers of an NSM.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answers of an NSM. Their debug text shows sizes in place of bytes: random bytes become keys.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Response {
     /// To [`Request::DescribePcr`].
     DescribePcr(PcrState),
@@ -230,6 +231,23 @@ pub enum Response {
     },
     /// The NSM refused or failed.
     Error(ErrorCode),
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DescribePcr(state) => f.debug_tuple("DescribePcr").field(state).finish(),
+            Self::ExtendPcr { data } => write!(f, "ExtendPcr({} bytes)", data.len()),
+            Self::LockPcr => write!(f, "LockPcr"),
+            Self::LockPcrs => write!(f, "LockPcrs"),
+            Self::DescribeNsm(description) => {
+                f.debug_tuple("DescribeNsm").field(description).finish()
+            }
+            Self::Attestation { document } => write!(f, "Attestation({} bytes)", document.len()),
+            Self::GetRandom { random } => write!(f, "GetRandom({} bytes)", random.len()),
+            Self::Error(code) => f.debug_tuple("Error").field(code).finish(),
+        }
+    }
 }
 
 /// Value and lock of one register.
@@ -269,4 +287,17 @@ pub enum DigestAlgorithm {
     Sha384,
     /// SHA-512.
     Sha512,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_text_holds_no_random_bytes() {
+        let response = Response::GetRandom {
+            random: vec![0xab; 256],
+        };
+        assert_eq!(format!("{response:?}"), "GetRandom(256 bytes)");
+    }
 }

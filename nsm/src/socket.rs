@@ -36,7 +36,8 @@ impl SocketNsm {
         }
     }
 
-    /// The same with another limit for one request and its answer; the default is 120 s.
+    /// The same with another limit for one request and its answer; the default is 120 s. The limit
+    /// begins with the connection: a server whose queue is full can keep `connect` waiting.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }

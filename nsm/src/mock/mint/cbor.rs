@@ -262,4 +262,24 @@ mod tests {
             [0x1b, 0, 0, 0, 0, 0, 0, 0, 0]
         );
     }
+
+    #[test]
+    fn containers_can_lie_about_their_length() {
+        let entries = || vec![(Cbor::Unsigned(1), Cbor::Null)];
+        let cases: [(ContainerForm, &[u8]); 5] = [
+            (ContainerForm::Definite, &[0xa1, 1, 0xf6]),
+            (
+                ContainerForm::DefiniteWide(HeadWidth::One),
+                &[0xb8, 1, 1, 0xf6],
+            ),
+            (ContainerForm::DefiniteClaiming(30), &[0xb8, 30, 1, 0xf6]),
+            (ContainerForm::Indefinite, &[0xbf, 1, 0xf6, 0xff]),
+            (ContainerForm::IndefiniteUnclosed, &[0xbf, 1, 0xf6]),
+        ];
+        for (form, bytes) in cases {
+            assert_eq!(form.map(entries()).to_bytes(), bytes);
+        }
+        let claiming = ContainerForm::DefiniteClaiming(2).array(vec![Cbor::Bool(true)]);
+        assert_eq!(claiming.to_bytes(), [0x82, 0xf5]);
+    }
 }

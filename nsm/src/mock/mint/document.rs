@@ -76,3 +76,95 @@ impl DocumentRecipe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p384::ecdsa::signature::Verifier as _;
+    use p384::ecdsa::{Signature, VerifyingKey};
+
+    use super::*;
+    use crate::mock::mint::{Cbor, Link};
+
+    const NOW: u64 = 1_785_785_775_857;
+
+    fn key_of(link: &Link) -> VerifyingKey {
+        VerifyingKey::from_sec1_bytes(&link.certificate.public_key.key).unwrap()
+    }
+
+    /// Whether the certificate's signature is one by `issuer` over the bytes that the recipe states.
+    fn is_signed_by(issuer: &Link, link: &Link, der: &[u8]) -> bool {
+        let signed = link.certificate.tbs_der().to_bytes();
+        // Outer header, signed part, algorithm, header and unused bits of the BIT STRING.
+        let signature = &der[4 + signed.len() + 12 + 3..];
+        key_of(issuer)
+            .verify(&signed, &Signature::from_der(signature).unwrap())
+            .is_ok()
+    }
+
+    #[test]
+    fn every_signature_of_a_default_document_holds() {
+        let recipe = DocumentRecipe::new(&DevelopmentAuthority::insecure_fixed(), NOW);
+        let Minted {
+            document,
+            payload,
+            chain,
+        } = recipe.mint_parts();
+        let ChainRecipe {
+            root,
+            region,
+            zone,
+            instance,
+            leaf,
+            ..
+        } = &recipe.chain;
+        let [root_der, region_der, zone_der, instance_der] = chain.cabundle.as_slice() else {
+            panic!("{} authorities", chain.cabundle.len());
+        };
+        assert!(is_signed_by(root, root, root_der));
+        assert!(is_signed_by(root, region, region_der));
+        assert!(is_signed_by(region, zone, zone_der));
+        assert!(is_signed_by(zone, instance, instance_der));
+        assert!(is_signed_by(instance, leaf, &chain.leaf));
+
+        let signed = Cbor::Array(vec![
+            Cbor::text("Signature1"),
+            Cbor::Bytes(vec![0xa1, 0x01, 0x38, 0x22]),
+            Cbor::Bytes(Vec::new()),
+            Cbor::Bytes(payload),
+        ]);
+        let signature = Signature::from_slice(&document[document.len() - 96..]).unwrap();
+        key_of(leaf).verify(&signed.to_bytes(), &signature).unwrap();
+    }
+
+    #[test]
+    fn a_changed_field_is_signed_too_and_names_still_meet() {
+        let mut recipe = DocumentRecipe::new(&DevelopmentAuthority::insecure_fixed(), NOW);
+        recipe
+            .chain
+            .zone
+            .certificate
+            .set_extension(crate::mock::mint::Extension::authority(None));
+        recipe.chain.insert_authority("one.more", Some(0));
+        let chain = recipe.chain.mint();
+        let ChainRecipe {
+            region,
+            zone,
+            instance,
+            extra,
+            leaf,
+            ..
+        } = &recipe.chain;
+        assert!(is_signed_by(region, zone, &chain.cabundle[2]));
+        assert_eq!(chain.cabundle.len(), 5);
+        assert!(is_signed_by(instance, &extra[0], &chain.cabundle[4]));
+        assert!(is_signed_by(&extra[0], leaf, &chain.leaf));
+        assert_eq!(extra[0].certificate.issuer, instance.certificate.subject);
+        assert_eq!(leaf.certificate.issuer, extra[0].certificate.subject);
+    }
+
+    #[test]
+    fn the_same_recipe_gives_the_same_bytes() {
+        let mint = || DocumentRecipe::new(&DevelopmentAuthority::insecure_fixed(), NOW).mint();
+        assert!(mint() == mint());
+    }
+}

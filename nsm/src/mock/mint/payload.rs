@@ -213,4 +213,35 @@ mod tests {
             .collect();
         assert_eq!(keys, expected);
     }
+
+    #[test]
+    fn each_edit_does_what_it_says() {
+        let before = || {
+            vec![
+                (Cbor::text("a"), Cbor::Null),
+                (Cbor::text("b"), Cbor::Bool(true)),
+            ]
+        };
+        let after = |edit: Edit| {
+            let mut entries = before();
+            edit.apply(&mut entries);
+            Cbor::Map(entries).to_bytes()
+        };
+        assert_eq!(after(Edit::Remove("a")), b"\xa1\x61b\xf5");
+        assert_eq!(
+            after(Edit::Replace("a", Cbor::Unsigned(1))),
+            b"\xa2\x61a\x01\x61b\xf5"
+        );
+        assert_eq!(
+            after(Edit::Rename("a", Cbor::Unsigned(1))),
+            b"\xa2\x01\xf6\x61b\xf5"
+        );
+        assert_eq!(
+            after(Edit::Duplicate("a")),
+            b"\xa3\x61a\xf6\x61b\xf5\x61a\xf6"
+        );
+        assert_eq!(after(Edit::Swap("a", "b")), b"\xa2\x61b\xf5\x61a\xf6");
+        let more = Edit::Append(Cbor::text("c"), Cbor::Undefined);
+        assert_eq!(after(more), b"\xa3\x61a\xf6\x61b\xf5\x61c\xf7");
+    }
 }
