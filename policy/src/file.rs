@@ -47,8 +47,7 @@ pub(crate) fn parse_toml<T: DeserializeOwned>(
     schema: &str,
 ) -> Result<T, Refusal> {
     check_size(bytes, max_bytes)?;
-    let text = core::str::from_utf8(bytes)
-        .map_err(|error| Refusal::new(Reason::FileMalformed, format!("not UTF-8: {error}")))?;
+    let text = text_of(bytes)?;
     let found = schema_of(text)?;
     if found != schema {
         return Err(Refusal::new(
@@ -92,4 +91,15 @@ fn schema_of(text: &str) -> Result<String, Refusal> {
     toml::from_str::<Head>(text)
         .map(|head| head.schema)
         .map_err(|error| Refusal::new(Reason::FileMalformed, error.to_string().trim().to_owned()))
+}
+
+/// The `schema` field of any of our files.
+pub(crate) fn schema_of_bytes(bytes: &[u8]) -> Result<String, Refusal> {
+    check_size(bytes, limits::MAX_BUNDLE_BYTES)?;
+    schema_of(text_of(bytes)?)
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str, Refusal> {
+    core::str::from_utf8(bytes)
+        .map_err(|error| Refusal::new(Reason::FileMalformed, format!("not UTF-8: {error}")))
 }

@@ -6,9 +6,12 @@ mod administration;
 mod anchor;
 mod bundle;
 mod call;
+mod counters;
+mod diff;
 mod digest;
 mod file;
 mod ledger;
+mod lint;
 mod names;
 mod order;
 mod person;
@@ -35,9 +38,12 @@ pub use bundle::{
     MAX_PREVIOUS_ACCEPTED, ReleaseAuthority, Review, Role, StopAuthority,
 };
 pub use call::{Call, MAX_GRACE_SECONDS, Parameters, SignedCall};
+pub use counters::{DeclaredCounter, bits_per_minute};
+pub use diff::{Change, ChangeKind, Effect, diff};
 pub use digest::{BootId, Digest384, Pcr, SessionHash, StaticKey};
 pub use file::{SignedFile, limits};
 pub use ledger::{Ledger, VerifierKey};
+pub use lint::{Finding, Severity, lint, lint_counters};
 pub use names::{
     KeyName, NamePattern, PersonName, ProjectName, ReleaseName, ReleaseVersion, RoleName,
 };
@@ -56,6 +62,6 @@ pub use sign::SigningKey;
 pub use signature::{Namespace, Signer};
 pub use stop::{STOP_SCHEMA, Stop, StoppedRelease};
 pub use tally::Tally;
-pub use template::InitialBundle;
+pub use template::{InitialBundle, NamedKeys, draft_successor};
 pub use time::{UnixMillis, format_duration, parse_duration};
 pub use used_calls::{FreshCall, UsedCalls};

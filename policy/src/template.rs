@@ -1,5 +1,7 @@
 //! A first bundle to start from (`narthex policy init`).
 
+use std::collections::BTreeSet;
+
 use crate::action::Action;
 use crate::administration::KeyOperationKind;
 use crate::bundle::{BUNDLE_SCHEMA, Bundle};
@@ -8,6 +10,15 @@ use crate::names::{PersonName, ProjectName};
 use crate::person::PersonKey;
 use crate::reason::Refusal;
 use crate::time::UnixMillis;
+
+/// A person with their SSH public keys.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamedKeys {
+    /// The name.
+    pub name: PersonName,
+    /// The keys.
+    pub keys: Vec<PersonKey>,
+}
 
 /// What a first bundle needs to know.
 #[derive(Clone, Debug)]
@@ -19,18 +30,20 @@ pub struct InitialBundle {
     /// First moment at which it holds no more.
     pub expires: UnixMillis,
     /// The reviewers, who also approve orders, sign releases and may stop things.
-    pub reviewers: Vec<(PersonName, PersonKey)>,
+    pub reviewers: Vec<NamedKeys>,
     /// How many reviewers must sign, at least 2.
     pub threshold: usize,
-    /// People with the roles `on-call`, `maintainer` and `key-keeper`.
-    pub operators: Vec<(PersonName, PersonKey)>,
+    /// People with the roles `on-call` and `maintainer`.
+    pub operators: Vec<NamedKeys>,
+    /// People with the role `key-keeper`.
+    pub key_administrators: Vec<NamedKeys>,
     /// The key service's static key, if there is one already.
     pub static_key: Option<StaticKey>,
 }
 
 impl InitialBundle {
-    /// Writes version 1 with comments, for its authors to edit, review and sign. Who reviews and
-    /// operates both is listed once, with the roles.
+    /// Writes version 1 with comments, for its authors to edit, review and sign. Who appears in
+    /// several lists is written once, with all roles; the keys are those of the first list.
     ///
     /// # Errors
     ///
@@ -44,6 +57,7 @@ impl InitialBundle {
             reviewers,
             threshold,
             operators,
+            key_administrators,
             static_key,
         } = self;
         let mut text = format!(
@@ -53,15 +67,13 @@ impl InitialBundle {
              issued = {issued}\nexpires = {expires}\n\n\
              # Everybody who signs anything. requires = \"touch\" or \"verification\" needs sk- keys.\n"
         );
-        let operates = |name: &PersonName| operators.iter().any(|(operator, _)| operator == name);
-        for (name, key) in reviewers {
-            text.push_str(&person(name, key, operates(name)));
+        let mut written = BTreeSet::new();
+        for person in reviewers.iter().chain(operators).chain(key_administrators) {
+            if written.insert(&person.name) {
+                text.push_str(&self.person(person));
+            }
         }
-        let reviews = |name: &PersonName| reviewers.iter().any(|(reviewer, _)| reviewer == name);
-        for (name, key) in operators.iter().filter(|(name, _)| !reviews(name)) {
-            text.push_str(&person(name, key, true));
-        }
-        let names = quoted(reviewers.iter().map(|(name, _)| name.as_str()));
+        let names = quoted(reviewers.iter().map(|person| person.name.as_str()));
         text.push_str(&format!(
             "# Who approves bundles; a change of them needs the old threshold and the new one.\n\
              [review]\nreviewers = [{names}]\nthreshold = {threshold}\n\n{}{}\
@@ -83,18 +95,89 @@ impl InitialBundle {
         Bundle::parse_unverified(text.as_bytes())?;
         Ok(text)
     }
+
+    fn person(&self, person: &NamedKeys) -> String {
+        let NamedKeys { name, keys } = person;
+        let among = |people: &[NamedKeys]| people.iter().any(|other| other.name == *name);
+        let mut roles = Vec::new();
+        if among(&self.operators) {
+            roles.extend(["on-call", "maintainer"]);
+        }
+        if among(&self.key_administrators) {
+            roles.push("key-keeper");
+        }
+        let roles = match roles.is_empty() {
+            true => String::new(),
+            false => format!("roles = [{}]\n", quoted(roles.into_iter())),
+        };
+        let keys: Vec<String> = keys.iter().map(PersonKey::to_openssh).collect();
+        let keys = quoted(keys.iter().map(String::as_str));
+        format!("[[person]]\nname = \"{name}\"\nkeys = [{keys}]\n{roles}\n")
+    }
 }
 
-fn person(name: &PersonName, key: &PersonKey, operates: bool) -> String {
-    let roles = if operates {
-        "roles = [\"on-call\", \"maintainer\", \"key-keeper\"]\n"
-    } else {
-        ""
+/// Drafts the bundle after `previous` as a copy with version, digest and times moved on; comments
+/// and everything else stay, for its authors to edit.
+///
+/// # Errors
+///
+/// What [`Bundle::parse_unverified`] refuses about `previous` or about the result.
+pub fn draft_successor(
+    previous: &[u8],
+    issued: UnixMillis,
+    expires: UnixMillis,
+    previous_accepted_until: Option<UnixMillis>,
+) -> Result<String, Refusal> {
+    let bundle = Bundle::parse_unverified(previous)?;
+    let text = String::from_utf8_lossy(previous);
+    let (head, tables) = split_head(&text);
+    let moved = [
+        "version",
+        "previous",
+        "issued",
+        "expires",
+        "previous_accepted_until",
+    ];
+    let is_moved = |line: &&str| {
+        let field = line.split('=').next().unwrap_or_default().trim();
+        !moved.contains(&field)
     };
-    format!(
-        "[[person]]\nname = \"{name}\"\nkeys = [\"{}\"]\n{roles}\n",
-        key.to_openssh()
-    )
+    let mut draft: String = head
+        .lines()
+        .filter(is_moved)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    draft.truncate(draft.trim_end().len());
+    draft.push_str(&format!(
+        "\nversion = {}\nprevious = \"{}\"\nissued = {issued}\nexpires = {expires}\n",
+        bundle.version.saturating_add(1),
+        bundle.digest
+    ));
+    if let Some(until) = previous_accepted_until {
+        draft.push_str(&format!("previous_accepted_until = {until}\n"));
+    }
+    draft.push('\n');
+    draft.push_str(tables);
+    Bundle::parse_unverified(draft.as_bytes())?;
+    Ok(draft)
+}
+
+/// The part before the first table, and the rest with the comments that belong to it.
+fn split_head(text: &str) -> (&str, &str) {
+    let mut head_end = 0;
+    let mut position = 0;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with('[') {
+            return text.split_at_checked(head_end).unwrap_or((text, ""));
+        }
+        position += line.len();
+        // Comments and blank lines between the last field and the table belong to the table.
+        if !trimmed.is_empty() && !trimmed.starts_with('#') {
+            head_end = position;
+        }
+    }
+    (text, "")
 }
 
 fn roles() -> String {
@@ -142,11 +225,9 @@ mod tests {
     use crate::sign::SigningKey;
 
     fn template(threshold: usize) -> InitialBundle {
-        let person = |name: &str| {
-            (
-                PersonName::new(name).unwrap(),
-                SigningKey::generate_ed25519().unwrap().public_key().clone(),
-            )
+        let person = |name: &str| NamedKeys {
+            name: PersonName::new(name).unwrap(),
+            keys: vec![SigningKey::generate_ed25519().unwrap().public_key().clone()],
         };
         let issued = UnixMillis::parse("2026-11-21T12:00:00Z").unwrap();
         let reviewers = vec![person("alice"), person("bob")];
@@ -155,6 +236,7 @@ mod tests {
             issued,
             expires: issued.saturating_add(Duration::from_secs(90 * 86_400)),
             operators: vec![reviewers[0].clone(), person("olga")],
+            key_administrators: vec![person("keith")],
             reviewers,
             threshold,
             static_key: Some(StaticKey([7; 32])),
@@ -165,11 +247,42 @@ mod tests {
     fn is_a_complete_bundle() {
         let text = template(2).to_toml().unwrap();
         let bundle = Bundle::parse_unverified(text.as_bytes()).unwrap();
-        assert_eq!(bundle.people.len(), 3);
-        let olga = bundle.person(&PersonName::new("olga").unwrap()).unwrap();
-        assert_eq!(bundle.actions_of(olga), Action::ALL);
-        assert_eq!(bundle.operations_of(olga), KeyOperationKind::ALL);
+        assert_eq!(bundle.people.len(), 4);
+        let person = |name: &str| bundle.person(&PersonName::new(name).unwrap()).unwrap();
+        assert_eq!(bundle.actions_of(person("olga")), Action::ALL);
+        assert_eq!(bundle.actions_of(person("alice")), Action::ALL);
+        assert_eq!(bundle.operations_of(person("olga")), []);
+        assert_eq!(bundle.operations_of(person("keith")), KeyOperationKind::ALL);
         assert_eq!(bundle.key_service.unwrap().static_key, StaticKey([7; 32]));
+    }
+
+    #[test]
+    fn a_draft_moves_only_the_head() {
+        let first = template(2).to_toml().unwrap();
+        let issued = UnixMillis::parse("2027-01-01T00:00:00Z").unwrap();
+        let until = issued.saturating_add(Duration::from_secs(86_400));
+        let expires = issued.saturating_add(Duration::from_secs(90 * 86_400));
+        let second = draft_successor(first.as_bytes(), issued, expires, Some(until)).unwrap();
+        let (old, new) = (
+            Bundle::parse_unverified(first.as_bytes()).unwrap(),
+            Bundle::parse_unverified(second.as_bytes()).unwrap(),
+        );
+        let expected = Bundle {
+            version: 2,
+            previous: Some(old.digest),
+            issued,
+            expires,
+            previous_accepted_until: Some(until),
+            digest: new.digest,
+            ..old
+        };
+        assert_eq!(new, expected);
+        assert!(second.contains("# Everybody who signs anything."));
+        let third = draft_successor(second.as_bytes(), issued, expires, None).unwrap();
+        assert_eq!(
+            Bundle::parse_unverified(third.as_bytes()).unwrap().version,
+            3
+        );
     }
 
     #[test]

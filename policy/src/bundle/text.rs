@@ -280,13 +280,7 @@ impl KeyRule {
                 ));
             }
         };
-        // Empty text would be hashed like any other and match no machine.
-        if role_arns.iter().chain(instance_ids).any(String::is_empty) {
-            return Err(Refusal::new(
-                Reason::BundleEmptyRule,
-                "an empty role ARN or instance id",
-            ));
-        }
+        check_machine_names(role_arns, instance_ids)?;
         Ok(Self {
             name: KeyName::new(name)?,
             releases: each(releases, |name| NamePattern::new(name))?,
@@ -304,6 +298,31 @@ impl KeyRule {
                 })
             })?,
         })
+    }
+}
+
+/// Any text can be hashed into a register; a misspelt one would match no machine and say nothing.
+fn check_machine_names(role_arns: &[String], instance_ids: &[String]) -> Result<(), Refusal> {
+    let not_role = |arn: &&String| !arn.starts_with("arn:") || !arn.contains(":role/");
+    let not_instance = |id: &&String| {
+        let hex = |digits: &str| {
+            digits
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        !id.strip_prefix("i-")
+            .is_some_and(|digits| matches!(digits.len(), 8 | 17) && hex(digits))
+    };
+    let wrong = role_arns
+        .iter()
+        .find(not_role)
+        .or_else(|| instance_ids.iter().find(not_instance));
+    match wrong {
+        Some(wrong) => Err(Refusal::new(
+            Reason::NameMalformed,
+            format!("{wrong:?} is not a role ARN (arn:...:role/...) or instance id (i-...)"),
+        )),
+        None => Ok(()),
     }
 }
 

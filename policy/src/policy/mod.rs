@@ -82,6 +82,16 @@ impl Policy {
         self.lineage.get(bundle).copied()
     }
 
+    /// The digest of the bundle before, while enclaves that booted with it still get keys.
+    pub fn previous_accepted(&self, now: UnixMillis) -> Option<&Digest384> {
+        let until = self.bundle.previous_accepted_until?;
+        if now < until {
+            self.bundle.previous.as_ref()
+        } else {
+            None
+        }
+    }
+
     /// Whether the bundle in force has expired. Then keys and write actions are refused; read
     /// actions go on.
     pub fn is_expired(&self, now: UnixMillis) -> bool {
@@ -136,6 +146,19 @@ impl Policy {
         namespace: Namespace,
     ) -> Result<Signer, Refusal> {
         check_signature(signature, namespace, message, &self.bundle.people)
+    }
+
+    /// Checks every signature of a file by itself, against everybody in the bundle in force. For
+    /// people who look; it counts towards nothing.
+    pub fn signers_of(
+        &self,
+        file: &SignedFile,
+        namespace: Namespace,
+    ) -> Vec<Result<Signer, Refusal>> {
+        file.signatures
+            .iter()
+            .map(|signature| self.identify(&file.bytes, signature, namespace))
+            .collect()
     }
 
     /// Stop statements that have effect.
