@@ -1,0 +1,114 @@
+//! Writes the seeds of every target: `seeds FOLDER` makes one folder per target. Nothing is stored
+//! in the repository that a builder or the published vectors can make.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use narthex_agent::ipc::{FromGate, encode};
+use narthex_fuzz::{dearmour, example_document};
+use narthex_nsm::wire::encode_request;
+use narthex_nsm::{AttestationRequest, Request};
+use narthex_policy::{Namespace, SigningKey};
+
+const MESSAGE_VECTORS: &str = include_str!("../../../channel/vectors/messages.txt");
+const NN_VECTORS: &str = include_str!("../../../channel/vectors/noise-nn.txt");
+const NK_VECTORS: &str = include_str!("../../../channel/vectors/noise-nk.txt");
+const POLICY_EXAMPLES: &str = include_str!("../../../policy/README.md");
+
+fn main() {
+    let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        eprintln!("usage: seeds FOLDER");
+        std::process::exit(2);
+    };
+    let write = |target: &str, seeds: Vec<Vec<u8>>| {
+        let folder = folder.join(target);
+        fs::create_dir_all(&folder).expect("the folder can be made");
+        for (number, seed) in seeds.iter().enumerate() {
+            write_one(&folder, number, seed);
+        }
+    };
+
+    let minted = example_document().mint_parts();
+    write("document", vec![minted.document.clone()]);
+    write("own_document", vec![minted.document.clone()]);
+    write("document_signed", vec![minted.payload.clone()]);
+    let mut certificates = minted.chain.cabundle.clone();
+    certificates.push(minted.chain.leaf.clone());
+    write("certificate", certificates);
+
+    let flights = [values(NN_VECTORS), values(NK_VECTORS)].concat();
+    write("channel_frames", flights.iter().map(|bytes| with_first(3, bytes)).collect());
+    write(
+        "channel_responder",
+        (0..4)
+            .flat_map(|which| flights.iter().map(move |bytes| with_first(which, bytes)))
+            .collect(),
+    );
+    write(
+        "channel_messages",
+        (0..11)
+            .flat_map(|which| {
+                values(MESSAGE_VECTORS).into_iter().map(move |bytes| with_first(which, &bytes))
+            })
+            .collect(),
+    );
+
+    let examples: Vec<Vec<u8>> = POLICY_EXAMPLES
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(|text| text.as_bytes().to_vec())
+        .collect();
+    assert!(examples.len() >= 3, "policy/README.md has examples");
+    write("policy_files", examples.clone());
+    let call = narthex_policy::Call::decode(&values(MESSAGE_VECTORS)[0]);
+    assert!(call.is_err(), "a statement is no call");
+    write("orders_and_calls", examples);
+
+    let key = SigningKey::generate_ed25519().expect("random bytes");
+    let signature = key.sign(Namespace::Order, b"what was signed").expect("a signature");
+    write(
+        "sshsig",
+        vec![
+            with_first(0, &dearmour(&signature)),
+            with_first(0, signature.as_bytes()),
+            vec![1, 6, 1, 60, 2],
+            vec![1],
+        ],
+    );
+
+    let attestation = Request::Attestation(AttestationRequest {
+        user_data: Some(vec![1; 48]),
+        nonce: Some(vec![2; 16]),
+        public_key: None,
+    });
+    write("mock_nsm_requests", vec![encode_request(&attestation), encode_request(&Request::GetRandom)]);
+    write(
+        "agent_ipc",
+        vec![
+            encode(&FromGate::Confined { user_changed: true }),
+            encode(&FromGate::Opened { connection: 7, handshake_hash: [9; 32].into() }),
+            encode(&FromGate::Call { connection: 7, content: vec![1, 2, 3].into() }),
+            encode(&FromGate::Closed { connection: 7 }),
+        ],
+    );
+}
+
+fn write_one(folder: &Path, number: usize, seed: &[u8]) {
+    fs::write(folder.join(format!("seed-{number:03}")), seed).expect("the seed can be written");
+}
+
+fn with_first(first: u8, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    bytes.extend_from_slice(rest);
+    bytes
+}
+
+/// The hexadecimal values of a vector file.
+fn values(text: &str) -> Vec<Vec<u8>> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(" = "))
+        .filter_map(|(_, value)| hex::decode(value.trim()).ok())
+        .collect()
+}
