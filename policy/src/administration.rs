@@ -366,7 +366,3 @@ impl AdministrationOrder {
         text
     }
 }
-
-#[cfg(test)]
-#[path = "administration_tests.rs"]
-mod tests;

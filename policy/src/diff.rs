@@ -392,7 +392,3 @@ impl Content {
         self.settings.insert(name.into(), setting);
     }
 }
-
-#[cfg(test)]
-#[path = "diff_tests.rs"]
-mod tests;

@@ -65,3 +65,6 @@ pub use tally::Tally;
 pub use template::{InitialBundle, NamedKeys, draft_successor};
 pub use time::{UnixMillis, format_duration, parse_duration};
 pub use used_calls::{FreshCall, UsedCalls};
+
+#[cfg(test)]
+mod tests;

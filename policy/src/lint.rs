@@ -359,7 +359,3 @@ fn note(id: &'static str, words: String) -> Finding {
         words,
     }
 }
-
-#[cfg(test)]
-#[path = "lint_tests.rs"]
-mod tests;

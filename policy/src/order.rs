@@ -457,7 +457,3 @@ fn list<T: core::fmt::Display>(field: &str, items: &[T]) -> String {
 fn content(detail: impl Into<String>) -> Refusal {
     Refusal::new(Reason::OrderContent, detail)
 }
-
-#[cfg(test)]
-#[path = "order_tests.rs"]
-mod tests;

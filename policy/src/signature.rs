@@ -307,7 +307,3 @@ pub(crate) fn rearmour(blob: &[u8]) -> String {
 fn malformed(detail: impl fmt::Display) -> Refusal {
     Refusal::new(Reason::SignatureMalformed, detail.to_string())
 }
-
-#[cfg(test)]
-#[path = "signature_tests.rs"]
-mod tests;
