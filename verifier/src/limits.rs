@@ -25,7 +25,8 @@ pub const MAX_CABUNDLE_CERTIFICATES: usize = 8;
 /// and genuine documents carry 1024 (nsm-api issue 52): 1024 it is (R14).
 pub const MAX_OPTIONAL_FIELD_BYTES: usize = 1024;
 
-/// Serial numbers (RFC 5280, section 4.1.2.2).
+/// Serial numbers without the sign byte. RFC 5280, section 4.1.2.2 means 20 bytes with it, but
+/// genuine instance certificates of 2021 have 21, and real documents decide.
 pub const MAX_SERIAL_BYTES: usize = 20;
 
 /// Nesting of DER in a certificate. AWS's deepest item is six levels down.

@@ -192,7 +192,7 @@ impl Report {
 /// A document was not accepted.
 ///
 /// `Display` says which check failed, what it expected and what it saw.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Refusal(Box<Inner>);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -226,6 +226,13 @@ impl fmt::Display for Refusal {
             0 | 1 => Ok(()),
             count => write!(f, " (and {} more)", count - 1),
         }
+    }
+}
+
+/// As `Display`: the report is for [`Refusal::report`].
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Refusal({self})")
     }
 }
 
