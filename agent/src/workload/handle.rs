@@ -13,6 +13,7 @@ use super::key_files::KeyFile;
 use super::measures::Confinement;
 use super::runner::{self, Observed};
 use super::settings::WorkloadSettings;
+use crate::local_socket::{LocalRefusal, WorkloadReadiness};
 
 /// The workload, as the rest of the agent sees it. Cheap to clone; the task behind it ends the workload
 /// when the last clone is dropped.
@@ -125,6 +126,8 @@ pub struct WorkloadSnapshot {
     pub error_bytes: u64,
     /// What confines the run that is, or the last one. Absent before the first.
     pub confinement: Option<Confinement>,
+    /// Whether it says that it is ready.
+    pub ready: bool,
     /// What its control group counts. Absent without one, or when it does not run.
     pub usage: Option<ControlGroupUsage>,
 }
@@ -192,6 +195,16 @@ impl WorkloadHandle {
     /// What it is doing, and what became of it so far.
     pub fn snapshot(&self) -> WorkloadSnapshot {
         self.observed.borrow().snapshot(Instant::now())
+    }
+
+    /// The workload says whether it is ready. At the start of each run it is not.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalRefusal::TooSoon`]: what it says is a bit that operators see, so it changes once a minute
+    /// at most; only the first change of a run is free.
+    pub fn set_ready(&self, readiness: WorkloadReadiness) -> Result<(), LocalRefusal> {
+        self.observed.borrow_mut().set_ready(readiness, Instant::now())
     }
 
     /// The number of ends so far; changes with each.

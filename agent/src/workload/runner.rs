@@ -16,9 +16,13 @@ use super::measures::Confinement;
 use super::restart::{Next, RestartDecider};
 use super::run::{Ended, OutputCounts, Run, RunEnd};
 use super::settings::WorkloadSettings;
+use crate::local_socket::{LocalRefusal, WorkloadReadiness};
 
 /// A control group is read at most this often, however often the workload's handle is asked.
 const USAGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shortest time between two changes of what the workload says of its readiness.
+const READY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What is known of the workload, written by the runner only.
 #[derive(Default)]
@@ -32,9 +36,29 @@ pub(super) struct Observed {
     counts: OutputCounts,
     confinement: Option<Confinement>,
     usage: Option<ControlGroupUsage>,
+    ready: bool,
+    ready_changed: Option<Instant>,
 }
 
 impl Observed {
+    pub(super) fn set_ready(
+        &mut self,
+        readiness: WorkloadReadiness,
+        now: Instant,
+    ) -> Result<(), LocalRefusal> {
+        let ready = readiness == WorkloadReadiness::Ready;
+        if ready == self.ready {
+            return Ok(());
+        }
+        let soon = |changed| now.saturating_duration_since(changed) < READY_INTERVAL;
+        if self.ready_changed.is_some_and(soon) {
+            return Err(LocalRefusal::TooSoon);
+        }
+        self.ready = ready;
+        self.ready_changed = Some(now);
+        Ok(())
+    }
+
     pub(super) fn snapshot(&self, now: Instant) -> WorkloadSnapshot {
         let running_kills = self.usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
         WorkloadSnapshot {
@@ -49,6 +73,7 @@ impl Observed {
             output_bytes: self.counts.output.get(),
             error_bytes: self.counts.error.get(),
             confinement: self.confinement,
+            ready: self.ready,
             usage: self.usage,
         }
     }
@@ -152,6 +177,8 @@ impl Runner {
             let mut observed = self.observed.borrow_mut();
             observed.state = WorkloadState::Starting;
             observed.next_start = None;
+            observed.ready = false;
+            observed.ready_changed = None;
             observed.starts = observed.starts.saturating_add(1);
             observed.counts.clone()
         };
@@ -231,6 +258,7 @@ impl Runner {
         let requested = matches!(asked, Asked::Yes);
         let mut observed = self.observed.borrow_mut();
         observed.began = None;
+        observed.ready = false;
         observed.usage = None;
         observed.oom_kills = observed.oom_kills.saturating_add(oom_kills);
         let record = ExitRecord { kind, requested, ran_for, oom_kills };
@@ -263,4 +291,23 @@ impl Runner {
 enum Asked {
     Yes,
     No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_changes_once_a_minute_after_the_first_time() {
+        let mut observed = Observed::default();
+        let start = Instant::now();
+        let mut set = |readiness, seconds| {
+            observed.set_ready(readiness, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(set(WorkloadReadiness::Ready, 0), Ok(()));
+        assert_eq!(set(WorkloadReadiness::Ready, 1), Ok(()), "no change");
+        assert_eq!(set(WorkloadReadiness::NotReady, 59), Err(LocalRefusal::TooSoon));
+        assert_eq!(set(WorkloadReadiness::NotReady, 60), Ok(()));
+        assert_eq!(set(WorkloadReadiness::Ready, 119), Err(LocalRefusal::TooSoon));
+    }
 }
