@@ -1,0 +1,90 @@
+//! An order in words.
+
+use narthex_policy::{Order, OrderHead, Parameters};
+use serde_json::{Value, json};
+
+use super::{AnyOrder, OrderOnDisk};
+use crate::commands::order::ShowArguments;
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::output::Output;
+use crate::printable::printable;
+use crate::table::Table;
+
+/// `narthex order show`.
+pub(crate) fn show(arguments: &ShowArguments, output: &Output) -> Outcome<Exit> {
+    let order = OrderOnDisk::read(&arguments.file, &[])?;
+    output.result(&to_json(&order), || text(&order))?;
+    output.say("shown as it stands; `narthex order verify` checks signatures and roles");
+    Ok(Exit::Done)
+}
+
+pub(crate) fn to_json(order: &OrderOnDisk) -> Value {
+    let OrderHead { project, nonce, requester, issued, not_before, expires } = order.parsed.head();
+    let approvals: Vec<_> = order.approvals.iter().map(|(name, _)| name).collect();
+    let mut value = json!({
+        "sha384": hex::encode(narthex_policy::Digest384::of(&order.bytes).0),
+        "project": project.as_str(),
+        "nonce": hex::encode(nonce),
+        "requester": requester.as_str(),
+        "issued": issued.to_string(),
+        "not_before": not_before.to_string(),
+        "expires": expires.to_string(),
+        "approval_files": approvals,
+    });
+    let content = match &order.parsed {
+        AnyOrder::Diagnostics(Order::Read(read)) => json!({
+            "kind": "read",
+            "actions": read.actions.iter().map(|action| action.name()).collect::<Vec<_>>(),
+            "calls": read.calls,
+            "module_ids": read.targets.module_ids,
+            "instance_ids": read.targets.instance_ids,
+            "releases": read.targets.releases.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        AnyOrder::Diagnostics(Order::Write(write)) => json!({
+            "kind": "write",
+            "action": write.action.name(),
+            "grace_seconds": grace(&write.parameters),
+            "module_id": write.module_id,
+            "boot_id": hex::encode(write.boot_id.0),
+        }),
+        AnyOrder::Administration(administration) => json!({
+            "kind": "administration",
+            "genesis": hex::encode(administration.genesis.0),
+            "operation": administration.operation.kind().name(),
+            "key": administration.operation.key().map(narthex_policy::KeyName::as_str),
+            "version": administration.operation.version(),
+        }),
+    };
+    if let (Value::Object(value), Value::Object(content)) = (&mut value, content) {
+        value.extend(content);
+    }
+    value
+}
+
+/// Every line of the JSON form, aligned.
+fn text(order: &OrderOnDisk) -> String {
+    let mut table = Table::indented(0);
+    if let Value::Object(members) = to_json(order) {
+        for (name, value) in &members {
+            let words = match value {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                Value::Array(items) if items.is_empty() => continue,
+                Value::Array(items) => {
+                    items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+                }
+                other => other.to_string(),
+            };
+            table.row([&name.replace('_', " "), &printable(&words)]);
+        }
+    }
+    table.text()
+}
+
+fn grace(parameters: &Parameters) -> Option<u16> {
+    match parameters {
+        Parameters::GraceSeconds(seconds) => Some(*seconds),
+        Parameters::None | Parameters::Nonce(_) => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! Release and stop statements, written to be signed.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use narthex_policy::{
+    Digest384, Measurements, Pcr, ProjectName, Refusal, Release, ReleaseName, ReleaseStatus,
+    ReleaseVersion, Stop, StoppedRelease, UnixMillis,
+};
+use serde_json::{Value, json};
+
+use crate::commands::release::{NewArguments, RevokeArguments, Status, StopArguments};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::files::{Existing, write_file};
+use crate::input::Source;
+use crate::moment::now_to_the_second;
+use crate::orders::person_name;
+use crate::output::Output;
+use crate::policy_directory::{Folder, PolicyDirectory};
+
+/// What `nitro-cli build-enclave` prints is below 1 KiB.
+const MEASUREMENTS_LIMIT_BYTES: usize = 64 * 1024;
+
+/// `narthex release new`.
+pub(super) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
+    let directory = PolicyDirectory::read(&arguments.directory)?;
+    let statement = Statement {
+        name: ReleaseName::new(&arguments.name).map_err(|refusal| misuse(&refusal))?,
+        version: ReleaseVersion::new(&arguments.version).map_err(|refusal| misuse(&refusal))?,
+        measurements: measurements(arguments)?,
+        status: match arguments.status {
+            Status::Current => ReleaseStatus::Current,
+            Status::Previous => ReleaseStatus::Previous,
+        },
+        valid_for: arguments.valid_for,
+    };
+    write(&directory, statement, output)
+}
+
+/// `narthex release revoke`: the measurements are those of the newest statement about it.
+pub(super) fn revoke(arguments: &RevokeArguments, output: &Output) -> Outcome<Exit> {
+    let directory = PolicyDirectory::read(&arguments.directory)?;
+    let name = ReleaseName::new(&arguments.name).map_err(|refusal| misuse(&refusal))?;
+    let version = ReleaseVersion::new(&arguments.version).map_err(|refusal| misuse(&refusal))?;
+    let known = statements(&directory)
+        .into_iter()
+        .filter(|release| release.name == name && release.version == version)
+        .max_by_key(|release| release.serial)
+        .ok_or_else(|| {
+            Failure::refused(
+                "release.unknown",
+                format!("{} has no statement about {name} {version}", directory.path.display()),
+            )
+            .next("`narthex release verify` lists those there are")
+        })?;
+    let statement = Statement {
+        name,
+        version,
+        measurements: known.measurements,
+        status: ReleaseStatus::Revoked,
+        valid_for: arguments.valid_for,
+    };
+    write(&directory, statement, output)
+}
+
+/// `narthex release stop`.
+pub(super) fn stop(arguments: &StopArguments, output: &Output) -> Outcome<Exit> {
+    let directory = PolicyDirectory::read(&arguments.directory)?;
+    let releases = arguments.release.iter().map(|text| stopped(text)).collect::<Outcome<_>>()?;
+    let people = arguments.person.iter().map(|name| person_name(name)).collect::<Outcome<_>>()?;
+    let keys = arguments
+        .key_name
+        .iter()
+        .map(|name| narthex_policy::KeyName::new(name))
+        .collect::<Result<_, _>>()
+        .map_err(|refusal| misuse(&refusal))?;
+    let known = directory.stops.iter().filter_map(|file| Stop::parse_unverified(&file.signed.bytes).ok());
+    let serial = known.map(|stop| stop.serial).max().unwrap_or(0).saturating_add(1);
+    let stop = Stop {
+        project: project(&directory)?,
+        serial,
+        issued: UnixMillis(now_to_the_second()?),
+        releases,
+        people,
+        keys,
+        ssh_keys: Vec::new(),
+        digest: Digest384([0; 48]),
+    };
+    let text = stop.to_toml();
+    Stop::parse_unverified(text.as_bytes()).map_err(|refusal| misuse(&refusal))?;
+    let path = directory.place(Folder::Stops, serial, None);
+    put(&path, &text, output)
+}
+
+/// What a new release statement says.
+struct Statement {
+    name: ReleaseName,
+    version: ReleaseVersion,
+    measurements: Measurements,
+    status: ReleaseStatus,
+    valid_for: Duration,
+}
+
+fn write(directory: &PolicyDirectory, statement: Statement, output: &Output) -> Outcome<Exit> {
+    let Statement { name, version, measurements, status, valid_for } = statement;
+    // Serials rise per name; one counter for the whole directory does that, and orders the files.
+    let serial =
+        statements(directory).iter().map(|release| release.serial).max().unwrap_or(0).saturating_add(1);
+    let issued = UnixMillis(now_to_the_second()?);
+    let release = Release {
+        project: project(directory)?,
+        serial,
+        issued,
+        expires: issued.saturating_add(valid_for),
+        name,
+        version,
+        measurements,
+        status,
+        digest: Digest384([0; 48]),
+    };
+    let text = release.to_toml();
+    Release::parse_unverified(text.as_bytes()).map_err(|refusal| misuse(&refusal))?;
+    let path = directory.place(Folder::Releases, serial, Some(release.name.as_str()));
+    put(&path, &text, output)
+}
+
+fn put(path: &Path, text: &str, output: &Output) -> Outcome<Exit> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
+    }
+    write_file(path, text.as_bytes(), Existing::Keep)?;
+    output.result(&json!({ "statement": path }), || format!("{}\n", path.display()))?;
+    output.say(format_args!(
+        "Those who may sign it: narthex release sign {} --as PERSON --key KEY",
+        path.display()
+    ));
+    Ok(Exit::Done)
+}
+
+/// All statements that can be read; whether they hold is not asked here.
+fn statements(directory: &PolicyDirectory) -> Vec<Release> {
+    let files = directory.releases.iter();
+    files.filter_map(|file| Release::parse_unverified(&file.signed.bytes).ok()).collect()
+}
+
+fn project(directory: &PolicyDirectory) -> Outcome<ProjectName> {
+    let newest = directory.newest_bundle()?;
+    narthex_policy::Bundle::parse_unverified(&newest.signed.bytes)
+        .map(|bundle| bundle.project)
+        .map_err(|refusal| Failure::refused(refusal.id(), refusal.detail()))
+}
+
+/// From nitro-cli's JSON, or from the flags.
+fn measurements(arguments: &NewArguments) -> Outcome<Measurements> {
+    let from_flags = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(pcr).transpose();
+    let pcr8 = from_flags(&arguments.pcr8)?;
+    let (pcr0, pcr1, pcr2, signed_by) = match &arguments.measurements {
+        Some(source) => from_json(source)?,
+        None => (
+            from_flags(&arguments.pcr0)?,
+            from_flags(&arguments.pcr1)?,
+            from_flags(&arguments.pcr2)?,
+            None,
+        ),
+    };
+    match (pcr0, pcr1, pcr2) {
+        (Some(pcr0), Some(pcr1), Some(pcr2)) => {
+            Ok(Measurements { pcr0, pcr1, pcr2, pcr8: pcr8.or(signed_by) })
+        }
+        _ => Err(Failure::misuse(
+            "release.partial_pcrs",
+            "PCR0, PCR1 and PCR2 belong together: PCR0 alone does not pin what runs",
+        )),
+    }
+}
+
+type Registers = (Option<Pcr>, Option<Pcr>, Option<Pcr>, Option<Pcr>);
+
+fn from_json(source: &Source) -> Outcome<Registers> {
+    let unreadable = |why: String| {
+        Failure::misuse(
+            "measurements.unreadable",
+            format!("{} holds no measurements: {why}", source.name()),
+        )
+        .next("expected what `nitro-cli build-enclave` prints: {\"Measurements\": {\"PCR0\": …}}")
+    };
+    let bytes = source.read(MEASUREMENTS_LIMIT_BYTES)?;
+    let value: Value =
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let measurements = value.get("Measurements").unwrap_or(&value);
+    let register = |name: &str| -> Outcome<Option<Pcr>> {
+        match measurements.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => {
+                Pcr::from_hex(text).map(Some).map_err(|refusal| misuse(&refusal))
+            }
+            Some(_) => Err(unreadable(format!("{name} is not text"))),
+        }
+    };
+    Ok((register("PCR0")?, register("PCR1")?, register("PCR2")?, register("PCR8")?))
+}
+
+fn stopped(text: &str) -> Outcome<StoppedRelease> {
+    let (name, version) = match text.split_once('=') {
+        Some((name, version)) => (name, Some(version)),
+        None => (text, None),
+    };
+    Ok(StoppedRelease {
+        name: ReleaseName::new(name).map_err(|refusal| misuse(&refusal))?,
+        version: version
+            .map(ReleaseVersion::new)
+            .transpose()
+            .map_err(|refusal| misuse(&refusal))?,
+    })
+}
+
+fn pcr(bytes: &[u8]) -> Outcome<Pcr> {
+    bytes.try_into().map(Pcr).map_err(|_| {
+        Failure::misuse(
+            "hex.malformed",
+            format!("a register holds 48 bytes (96 hex digits), this is {}", bytes.len()),
+        )
+    })
+}
+
+fn misuse(refusal: &Refusal) -> Failure {
+    Failure::misuse(refusal.id(), refusal.detail())
+}

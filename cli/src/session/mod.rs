@@ -1,0 +1,136 @@
+//! `narthex diag`: verify an agent, then ask it.
+//!
+//! | File | Job |
+//! |---|---|
+//! | `agent.rs` | who is at the other end: document, binding, enclave, release, policy |
+//! | `call.rs` | calls under an order: composed, signed, sent, answered |
+//! | `counters.rs` | which counter of an order is used next |
+//! | `show.rs` | statement and results, as JSON and as text |
+//!
+//! Everything that can be known without the agent (files, names, the order) is checked before
+//! anything is connected.
+
+mod agent;
+mod call;
+mod counters;
+mod show;
+
+use narthex_channel::{Opening, diagnostics::Welcome};
+use narthex_policy::{Action, Order, SignedOrder, UnixMillis};
+use narthex_verifier::TrustAnchors;
+
+use crate::commands::diag::Arguments;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::moment::now_unix_millis;
+use crate::orders::{AnyOrder, OrderOnDisk, action};
+use crate::output::Output;
+use crate::policy_directory::HeldPolicy;
+use crate::signing::Signer;
+use crate::transport::{Conversation, run_to_completion};
+
+pub(crate) use call::armored;
+
+use agent::{Agent, Expectation};
+use call::Caller;
+use show::Shown;
+
+/// What is to be asked, under which order.
+struct Question {
+    actions: Vec<Action>,
+    order: Order,
+    signed: SignedOrder,
+    signer: Signer,
+}
+
+/// `narthex diag`.
+pub(crate) fn diagnostics(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
+    let now = UnixMillis(now_unix_millis()?);
+    let anchors = anchors(arguments)?;
+    let held = HeldPolicy::load(&arguments.policy, arguments.genesis.as_deref(), now)?;
+    if held.policy.is_expired(now) {
+        output.say(format_args!(
+            "narthex: bundle {} expired {}; agents go on answering what only looks",
+            held.policy.bundle().version,
+            held.policy.bundle().expires
+        ));
+    }
+    let question = question(arguments)?;
+    let expectation =
+        Expectation { held: &held, release: &arguments.release, enclave: &arguments.enclave };
+    run_to_completion(session(arguments, &anchors, &expectation, question, output))
+}
+
+async fn session(
+    arguments: &Arguments,
+    anchors: &TrustAnchors,
+    expectation: &Expectation<'_>,
+    question: Option<Question>,
+    output: &Output,
+) -> Outcome<Exit> {
+    let opening = Opening::Diagnostics;
+    let mut conversation =
+        Conversation::open(&arguments.address, &opening, arguments.timeout).await?;
+    let welcome: Welcome = conversation.receive().await?;
+    let handshake_hash = conversation.handshake_hash();
+    let agent = Agent::verify(&welcome, &handshake_hash, anchors, expectation)?;
+    for warning in agent.warnings(expectation.held) {
+        output.say(format_args!("narthex: {warning}"));
+    }
+    let mut shown = Shown::new(&agent, anchors);
+    if let Some(question) = question {
+        let caller = Caller::new(&question, &agent, handshake_hash)?;
+        for action in &question.actions {
+            match caller.ask(&mut conversation, *action, output).await? {
+                Ok(result) => shown.add(result),
+                Err(reason) => {
+                    shown.refuse(*action, reason);
+                    break;
+                }
+            }
+        }
+    }
+    conversation.close().await;
+    shown.show(output)
+}
+
+/// Reads the order and the key, and sees that they fit what is asked.
+fn question(arguments: &Arguments) -> Outcome<Option<Question>> {
+    let (Some(order_path), Some(key)) = (&arguments.order, &arguments.key) else {
+        return Ok(None); // `--status`; clap has seen to the rest.
+    };
+    let actions: Vec<Action> =
+        arguments.actions.iter().map(|name| action(name)).collect::<Outcome<_>>()?;
+    let on_disk = OrderOnDisk::read(order_path, &arguments.approval)?;
+    let signed = on_disk.signed()?;
+    let order = match on_disk.parsed {
+        AnyOrder::Diagnostics(order) => order,
+        AnyOrder::Administration(_) => {
+            return Err(Failure::misuse(
+                "order.content",
+                format!("{} is an order to the key service", order_path.display()),
+            )
+            .next("send it with `narthex keys … --order`"));
+        }
+    };
+    let covered: &[Action] = match &order {
+        Order::Read(read) => &read.actions,
+        Order::Write(write) => core::slice::from_ref(&write.action),
+    };
+    if let Some(other) = actions.iter().find(|action| !covered.contains(action)) {
+        let names: Vec<_> = covered.iter().map(|action| action.name()).collect();
+        return Err(Failure::refused("call.action", format!("the order does not cover {other}"))
+            .next(format!("it covers: {}", names.join(" "))));
+    }
+    Ok(Some(Question { actions, order, signed, signer: Signer::load(key)? }))
+}
+
+#[cfg(feature = "dev-root")]
+fn anchors(arguments: &Arguments) -> Outcome<TrustAnchors> {
+    crate::judge::anchors(arguments.insecure_development_root.as_deref())
+}
+
+#[cfg(not(feature = "dev-root"))]
+fn anchors(_arguments: &Arguments) -> Outcome<TrustAnchors> {
+    Ok(TrustAnchors::aws())
+}
