@@ -3,15 +3,39 @@
 //! It starts the workload, gets the workload's keys, and offers operators a short, closed list of
 //! diagnostics. No shell, no file access, no logs, no free text.
 //!
-//! Three kinds of process run from this one binary. The **supervisor** holds the NSM, the keys and the
-//! policy, and decides everything. The **gate** accepts operators' connections; a **fetcher** speaks to
-//! the policy source or to the key service. Gate and fetcher read hostile bytes, so they are confined
-//! before the first one, and the supervisor believes nothing they say.
+//! Four kinds of process run from this one binary:
+//!
+//! | Process | Job | Trusted |
+//! |---|---|---|
+//! | supervisor ([`supervisor`]) | holds NSM, keys and policy; decides everything | yes |
+//! | gate ([`gate`]) | accepts operators' connections, carries bytes | no: reads hostile bytes, [`sandbox`]ed |
+//! | fetcher ([`fetcher`]) | one exchange with policy source or key service | no: as the gate |
+//! | shepherd ([`workload::shepherd`]) | between agent and workload: confines it, ends all of it | yes |
+//!
+//! The way of a call: an operator's bytes come through the gate ([`ipc`]) to the supervisor, whose
+//! [`supervisor::authority`] judges them against policy, session and replay, and records the decision
+//! ([`decisions`]); what it accepts, [`actions`] does; what comes out are fields of closed value types.
+//!
+//! [`boot`] is the way there: identity, [`trusted_time`], policy, PCR16 and the locks.
 
+pub mod actions;
+pub mod boot;
+pub mod child;
+pub mod cli;
 pub mod config;
+pub mod decisions;
+pub mod error;
+pub mod fetcher;
+pub mod gate;
+pub mod ipc;
 pub mod local_socket;
 pub mod mode;
+pub mod module;
+pub mod notice;
 pub mod platform;
 pub mod probes;
+pub mod rate;
 pub mod sandbox;
+pub mod supervisor;
+pub mod trusted_time;
 pub mod workload;

@@ -5,8 +5,13 @@
 //! closed, the environment is empty, and standard input and outputs are `/dev/null`, so that not even a panic's
 //! text leaves it.
 
+mod confine;
 mod inherited;
 mod spawn;
+mod stream;
 
+pub use confine::{ConfinedLoop, END_OF_WORK, PROTOCOL_BROKEN, Setup, enter};
 pub use inherited::{Inherited, take_inherited};
 pub use spawn::{ConfinedChild, Role, spawn};
+pub use stream::InheritedStream;
+pub(crate) use stream::{register, set_nonblocking};

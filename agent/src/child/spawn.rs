@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -60,13 +61,13 @@ impl ConfinedChild {
         self.child.wait().ok().and_then(|status| status.code())
     }
 
-    /// Waits, without killing it, for a process whose socket has closed. Blocks only while the kernel
-    /// tears it down; for one that closed its socket and lives on, it kills after a moment.
-    pub fn end_after_hang_up(&mut self) -> Option<i32> {
-        for _ in 0..50 {
+    /// Waits for a process whose socket has closed; one that closed its socket and lives on is killed after
+    /// a second. Returns its exit code if it had one.
+    pub async fn ended(&mut self) -> Option<i32> {
+        for _ in 0..200 {
             match self.child.try_wait() {
                 Ok(Some(status)) => return status.code(),
-                Ok(None) => std::thread::sleep(std::time::Duration::from_millis(2)),
+                Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
                 Err(_) => break,
             }
         }

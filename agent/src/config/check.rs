@@ -80,18 +80,20 @@ fn check_nsm(nsm: &NsmConfig) -> Checked {
 }
 
 fn check_policy(policy: &PolicyConfig) -> Checked {
-    let PolicyConfig { source, poll_seconds } = policy;
-    check_address(source, "policy.source")?;
+    let PolicyConfig { source: _, poll_seconds } = policy;
+    policy.address()?;
     require((1..=3600).contains(poll_seconds), "policy.poll_seconds", "must be 1 to 3600")
 }
 
 fn check_keys(config: &KeysConfig) -> Checked {
     let KeysConfig { service, keys } = config;
     require(keys.len() <= MAX_KEYS, "keys.key", "lists more than 16 keys")?;
-    match service {
-        Some(service) => check_address(service, "keys.service")?,
-        None => require(keys.is_empty(), "keys.service", "is required when keys are listed")?,
-    }
+    config.address()?;
+    require(
+        service.is_some() || keys.is_empty(),
+        "keys.service",
+        "is required when keys are listed",
+    )?;
     let names: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     require(names.len() == keys.len(), "keys.key", "names a key twice")?;
     let files: BTreeSet<&str> = keys.iter().map(KeyConfig::file_name).collect();
@@ -204,7 +206,7 @@ fn check_local_socket(local_socket: &LocalSocketConfig) -> Checked {
 
 fn check_gate(gate: &GateConfig) -> Checked {
     let GateConfig {
-        listen,
+        listen: _,
         user,
         group,
         peer_cids,
@@ -215,7 +217,7 @@ fn check_gate(gate: &GateConfig) -> Checked {
         sessions_per_minute,
         calls_per_minute,
     } = gate;
-    check_address(listen, "gate.listen")?;
+    gate.address()?;
     require(*user != Some(0), "gate.user", "must not be 0")?;
     require(*group != Some(0), "gate.group", "must not be 0")?;
     require(
@@ -240,10 +242,6 @@ fn check_fetcher(fetcher: &FetcherConfig) -> Checked {
     let FetcherConfig { timeout_seconds, retry_max_seconds } = fetcher;
     require((1..=300).contains(timeout_seconds), "fetcher.timeout_seconds", "must be 1 to 300")?;
     require((1..=3600).contains(retry_max_seconds), "fetcher.retry_max_seconds", "must be 1 to 3600")
-}
-
-fn check_address(_address: &str, _field: &str) -> Checked {
-    Ok(())
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use narthex_channel::{Address, AddressError};
 use narthex_policy::TrustAnchor;
 use serde::Deserialize;
 
@@ -321,26 +321,54 @@ impl Config {
     }
 }
 
-impl fmt::Debug for Config {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Config").finish_non_exhaustive()
+impl Config {
+    /// The path of the workload's local socket, if there is one.
+    pub fn local_socket_path(&self) -> Option<PathBuf> {
+        let socket = self.local_socket.as_ref()?;
+        Some(self.runtime_directory.join(&socket.file))
+    }
+}
+
+impl PolicyConfig {
+    /// The policy source.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], never for a configuration that was checked.
+    pub fn address(&self) -> Result<Address, ConfigError> {
+        address("policy.source", &self.source)
+    }
+}
+
+impl KeysConfig {
+    /// The key service, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], never for a configuration that was checked.
+    pub fn address(&self) -> Result<Option<Address>, ConfigError> {
+        self.service.as_deref().map(|text| address("keys.service", text)).transpose()
     }
 }
 
 impl GateConfig {
-    /// How long the handshake may take.
-    pub fn handshake_timeout(&self) -> Duration {
-        Duration::from_secs(u64::from(self.handshake_seconds))
+    /// Where operators connect.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], never for a configuration that was checked.
+    pub fn address(&self) -> Result<Address, ConfigError> {
+        address("gate.listen", &self.listen)
     }
+}
 
-    /// How long a connection may be silent.
-    pub fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(u64::from(self.idle_seconds))
-    }
+fn address(field: &str, text: &str) -> Result<Address, ConfigError> {
+    text.parse().map_err(|error: AddressError| ConfigError::rule(field, &error.to_string()))
+}
 
-    /// How long a connection may live in all.
-    pub fn session_timeout(&self) -> Duration {
-        Duration::from_secs(u64::from(self.session_seconds))
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Config").finish_non_exhaustive()
     }
 }
 

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn message() -> FromGate {
-        FromGate::Tally(GateTally { refused_busy: 1, failed_handshakes: 2, failed_sessions: 3 })
+        FromGate::Tally(GateTally { limited: 1, faulty: 2, timed_out: 3 })
     }
 
     #[test]

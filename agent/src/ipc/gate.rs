@@ -78,13 +78,13 @@ pub enum FromGate {
 pub struct GateTally {
     /// Closed at once: all places taken, or a peer that may not connect.
     #[n(0)]
-    pub refused_busy: u32,
-    /// No sound handshake in time.
+    pub limited: u32,
+    /// Ended by a broken rule: no sound handshake, a bad frame, a failed decryption.
     #[n(1)]
-    pub failed_handshakes: u32,
-    /// Ended by a broken frame, a failed decryption or a time limit.
+    pub faulty: u32,
+    /// Ended because a time ran out.
     #[n(2)]
-    pub failed_sessions: u32,
+    pub timed_out: u32,
 }
 
 /// What the supervisor tells the gate.

@@ -1,0 +1,63 @@
+//! From a freshly started process to a confined one with an event loop.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::inherited::Inherited;
+use crate::ipc;
+use crate::sandbox::{self, Confinement, Plan, Profile, SandboxError, UserIds};
+
+/// Exit code of a confined process whose work is over: the supervisor hung up, or the exchange is made.
+pub const END_OF_WORK: u8 = 0;
+/// Exit code of a confined process that could not understand the supervisor.
+pub const PROTOCOL_BROKEN: u8 = 110;
+
+/// What a confined process has once it is confined.
+pub struct ConfinedLoop {
+    /// The event loop: one thread, and it will stay one.
+    pub runtime: Runtime,
+    /// To the supervisor, non-blocking.
+    pub supervisor: UnixStream,
+    /// The listener or the connection, non-blocking.
+    pub work: OwnedFd,
+    /// What was enforced.
+    pub confinement: Confinement,
+}
+
+/// What a set-up message says about the confinement.
+pub trait Setup {
+    /// User and group to become.
+    fn user(&self) -> Option<UserIds>;
+    /// Most descriptors.
+    fn max_open_files(&self) -> u64;
+}
+
+/// Reads the set-up message, which comes from the supervisor and before anything hostile, confines the
+/// process accordingly, and makes its event loop.
+///
+/// # Errors
+///
+/// The exit code with which the process must end.
+pub fn enter<T>(inherited: Inherited, profile: Profile) -> Result<(T, ConfinedLoop), u8>
+where
+    T: Setup + for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()> + minicbor::CborLen<()>,
+{
+    let Inherited { mut supervisor, work } = inherited;
+    let setup: T = ipc::read_setup(&mut supervisor).map_err(|_| PROTOCOL_BROKEN)?;
+    let plan =
+        Plan { profile, user: setup.user(), max_open_files: setup.max_open_files() };
+    let refused = |error: SandboxError| error.exit_code();
+    let prepared = sandbox::prepare(plan).map_err(refused)?;
+    supervisor.set_nonblocking(true).map_err(|_| PROTOCOL_BROKEN)?;
+    super::set_nonblocking(&work).map_err(|_| PROTOCOL_BROKEN)?;
+    // The loop's descriptors are made here, because the filter will not let them be made later.
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|_| PROTOCOL_BROKEN)?;
+    let confinement = prepared.seal().map_err(refused)?;
+    Ok((setup, ConfinedLoop { runtime, supervisor, work, confinement }))
+}

@@ -1,0 +1,172 @@
+//! Looking for successors, releases and stops at the untrusted policy source, again and again.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use narthex_channel::limits::MAX_KNOWN_STATEMENTS;
+use narthex_channel::policy::{PolicyAnswer, PolicyRequest, Signed};
+use narthex_channel::{Address, Digest384, Message};
+use narthex_policy::{Refusal, SignedFile};
+
+use super::authority::{Authority, Now};
+use super::core::Core;
+use super::exchange::{ExchangeFailure, Exchanger, Peer};
+use super::jitter;
+
+/// Asks the source once. `since_version` and `known` say what need not be sent.
+///
+/// # Errors
+///
+/// [`ExchangeFailure`]; an answer that is none counts as [`ExchangeFailure::Compose`] with its reason.
+pub async fn ask(
+    exchanger: &Exchanger,
+    source: &Address,
+    since_version: u64,
+    known: &BTreeSet<Digest384>,
+) -> Result<PolicyAnswer, ExchangeFailure> {
+    let request = PolicyRequest {
+        since_version,
+        known_statements: known.iter().take(MAX_KNOWN_STATEMENTS).copied().collect(),
+    };
+    let request = request.to_bytes().map_err(|error| ExchangeFailure::Compose(error.id()))?;
+    let peer = Peer::PolicySource(source.clone());
+    let answer = exchanger.exchange(&peer, async |_| Ok(request.to_vec())).await?;
+    PolicyAnswer::from_bytes(&answer).map_err(|error| ExchangeFailure::Compose(error.id()))
+}
+
+/// A file of the answer, as the policy takes it.
+pub fn signed_file(signed: &Signed) -> SignedFile {
+    SignedFile {
+        bytes: signed.bytes.clone(),
+        signatures: signed
+            .signatures
+            .iter()
+            .map(|signature| signature.as_str().to_owned())
+            .collect(),
+    }
+}
+
+/// What was taken out of answers so far.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// Statements that were taken.
+    known: BTreeSet<Digest384>,
+    /// Files that were refused by the policy in force; not judged again until it changes.
+    refused: BTreeSet<Digest384>,
+}
+
+/// What an answer changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Successor bundles taken.
+    pub bundles: usize,
+    /// Release statements taken.
+    pub releases: usize,
+    /// Stop statements taken.
+    pub stops: usize,
+}
+
+impl Intake {
+    /// The statements that need not be sent again.
+    pub fn known(&self) -> &BTreeSet<Digest384> {
+        &self.known
+    }
+
+    /// Takes what is new and sound out of an answer: stops first, because they only narrow, then bundles,
+    /// then releases, and the stops again that only a new bundle allows.
+    pub fn take(&mut self, answer: &PolicyAnswer, authority: &mut Authority, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        changes.stops += self.take_files(&answer.stops, |file| authority.add_stop(file, now));
+        for bundle in &answer.bundles {
+            let taken = self.take_files(std::slice::from_ref(bundle), |file| {
+                authority.succeed(file, now).map(|_| ())
+            });
+            if taken > 0 {
+                changes.bundles += taken;
+                // Who may sign statements may have changed: all are judged anew, and what the new bundle
+                // dropped is asked for again.
+                self.known.clear();
+                self.refused.clear();
+            }
+        }
+        if changes.bundles > 0 {
+            changes.stops += self.take_files(&answer.stops, |file| authority.add_stop(file, now));
+        }
+        changes.releases =
+            self.take_files(&answer.releases, |file| authority.add_release(file, now));
+        changes
+    }
+
+    fn take_files(
+        &mut self,
+        files: &[Signed],
+        mut take: impl FnMut(&SignedFile) -> Result<(), Refusal>,
+    ) -> usize {
+        let mut taken = 0;
+        for signed in files {
+            let digest = Digest384::of(&signed.bytes);
+            if self.known.contains(&digest) || self.refused.contains(&digest) {
+                continue;
+            }
+            match take(&signed_file(signed)) {
+                Ok(()) => {
+                    if self.known.len() < MAX_KNOWN_STATEMENTS {
+                        self.known.insert(digest);
+                    }
+                    taken += 1;
+                }
+                Err(_) => {
+                    // A hostile source could invent files without end; the oldest digests make room.
+                    if self.refused.len() >= MAX_KNOWN_STATEMENTS {
+                        self.refused.pop_first();
+                    }
+                    self.refused.insert(digest);
+                }
+            }
+        }
+        taken
+    }
+}
+
+/// Looks again and again, and acts on what is found. Never ends.
+pub async fn watch(core: Rc<Core>, mut intake: Intake) -> std::convert::Infallible {
+    let interval = Duration::from_secs(u64::from(core.config.policy.poll_seconds));
+    loop {
+        tokio::time::sleep(jitter(interval)).await;
+        look(&core, &mut intake).await;
+        // Also without news: a release may have expired, or a stop come into effect by time.
+        core.act_on_release_state().await;
+    }
+}
+
+async fn look(core: &Rc<Core>, intake: &mut Intake) {
+    core.policy_status.borrow_mut().requested();
+    let since_version = core.authority.borrow().policy().version();
+    let answer = ask(&core.exchanger, &core.policy_source, since_version, intake.known()).await;
+    let now = core.now();
+    match answer {
+        Ok(answer) => {
+            core.policy_status.borrow_mut().succeeded = Some(now.trusted);
+            let changes = intake.take(&answer, &mut core.authority.borrow_mut(), now);
+            let Changes { bundles, releases, stops } = changes;
+            for (count, what) in [
+                (bundles, "a successor bundle is in force"),
+                (releases, "a release statement was taken"),
+                (stops, "a stop statement was taken"),
+            ] {
+                if count > 0 {
+                    core.notices.say(what, "");
+                }
+            }
+            if bundles > 0 && !core.keyring.borrow().is_complete() {
+                // The new bundle may be what the keys waited for.
+                core.fetch_keys.notify_one();
+            }
+        }
+        Err(failure) => {
+            core.policy_status.borrow_mut().failed();
+            core.notices.say("the policy source did not answer", failure.id());
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The supervisor's life: boot, serve, end.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use narthex_channel::UnixMillis;
+use narthex_nsm::{AttestationRequest, own_document};
+use nix::unistd::{Gid, Uid};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+
+use super::backend::Backend;
+use super::connect::listen;
+use super::core::{Core, Shutdown};
+use super::exchange::Exchanger;
+use super::keyring::Keyring;
+use super::policy_watch::Intake;
+use super::{gate_link, key_watch, policy_watch};
+use crate::boot::{Booted, boot, open_nsm};
+use crate::config::Config;
+use crate::error::AgentError;
+use crate::local_socket::{Counters, LocalSocket};
+use crate::mode::{Mode, Privileges};
+use crate::notice::Notices;
+use crate::platform;
+use crate::probes::Probes;
+use crate::trusted_time::{BootMillis, RENEWAL_INTERVAL};
+use crate::workload::{self, WorkloadSettings};
+
+/// Threads for calls to the NSM, which may block.
+const BLOCKING_THREADS: usize = 2;
+/// How long answers under way may still take at the end.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
+
+/// Runs as an ordinary process until a signal or an operator ends it.
+///
+/// # Errors
+///
+/// [`AgentError`]; everything that was started has been ended.
+pub fn run_local(config: Config) -> Result<(), AgentError> {
+    if std::process::id() == 1 {
+        return Err(AgentError::LocalAsInit);
+    }
+    let privileges = Privileges::current();
+    config.check_run(Mode::Local, privileges)?;
+    let failed = |error: io::Error| AgentError::Runtime { what: "the process", kind: error.kind() };
+    // Keys must not land in a core file, nor be read by another process of the same user.
+    platform::process::forbid_dumps().map_err(|errno| failed(errno.into()))?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(failed)?;
+    let started = BootMillis::read();
+    let mode = Mode::Local;
+    let how = Run { mode, privileges, notices: Notices::StandardError, started };
+    LocalSet::new().block_on(&runtime, run(config, how))
+}
+
+/// How and as whom the agent runs.
+#[derive(Clone, Copy)]
+struct Run {
+    mode: Mode,
+    privileges: Privileges,
+    notices: Notices,
+    started: BootMillis,
+}
+
+async fn run(config: Config, run: Run) -> Result<(), AgentError> {
+    let (shutdown, mut ordered) = watch::channel(None);
+    forward_signals(&shutdown)?;
+    prepare_directory(&config.runtime_directory)?;
+    let exchanger = Exchanger {
+        user: gate_link::user_ids(&config.gate),
+        limit: Duration::from_secs(u64::from(config.fetcher.timeout_seconds)),
+    };
+    let nsm = open_nsm(&config.nsm)?;
+    let Booted { module, time, authority, intake } = tokio::select! {
+        booted = boot(&config, nsm, &exchanger, run.notices) => booted?,
+        _ = ordered.wait_for(Option::is_some) => return Ok(()),
+    };
+    let Run { mode, privileges, notices, started } = run;
+    let socket_path = config.local_socket_path();
+    let settings = config
+        .workload
+        .as_ref()
+        .map(|workload| {
+            let directory = &config.runtime_directory;
+            WorkloadSettings::resolve(workload, directory, socket_path.as_deref(), mode, privileges)
+        })
+        .transpose()
+        .map_err(|error| AgentError::Workload(error.id()))?;
+    let socket = bind_local_socket(&config)?;
+    let probes = Probes::new(&config, mode);
+    let probes = match &socket {
+        Some(socket) => probes.with_local_socket(socket.statistics()),
+        None => probes,
+    };
+    let core = Rc::new(Core {
+        mode,
+        privileges,
+        notices,
+        module,
+        exchanger,
+        policy_source: config.policy.address()?,
+        key_service: config.keys.address()?,
+        authority: RefCell::new(authority),
+        time: RefCell::new(time),
+        keyring: RefCell::new(Keyring::new(&config.keys)?),
+        workload: workload::spawn(settings),
+        probes,
+        counters: RefCell::new(Counters::declare(&config.counters)),
+        gate: RefCell::default(),
+        policy_status: RefCell::default(),
+        key_status: RefCell::default(),
+        revoked: Cell::new(false),
+        fetch_keys: Notify::new(),
+        shutdown,
+        started,
+        config,
+    });
+    if let Some(socket) = socket {
+        tokio::task::spawn_local(socket.serve(Backend(core.clone())));
+    }
+    let served = serve(&core, intake).await;
+    core.keyring.borrow_mut().wipe();
+    served
+}
+
+/// Serves until something ends it, and ends in good order.
+async fn serve(core: &Rc<Core>, intake: Intake) -> Result<(), AgentError> {
+    let listener = listen(&core.config.gate.address()?)
+        .map_err(|error| AgentError::Listen(error.kind()))?;
+    let gate = gate_link::start(&listener, &gate_link::setup(&core.config.gate)).await?;
+    core.notices.say("the gate is confined and listens", "");
+    if core.privileges == Privileges::Unprivileged {
+        core.notices.say("without root: gate and workload have no user of their own", "");
+    }
+    core.act_on_release_state().await;
+    let mut ordered = core.shutdown.subscribe();
+    let ended = async {
+        let order = ordered.wait_for(Option::is_some).await.ok().and_then(|order| *order);
+        end(core, order.unwrap_or(Shutdown { grace: None })).await;
+    };
+    // The gate serves on while the workload is being stopped, so that the end can be watched.
+    tokio::select! {
+        error = gate_link::serve(core.clone(), listener, gate) => Err(error),
+        _ = policy_watch::watch(core.clone(), intake) => Ok(()),
+        _ = key_watch::watch(core.clone()) => Ok(()),
+        _ = renew_time(core.clone()) => Ok(()),
+        () = ended => Ok(()),
+    }
+}
+
+async fn end(core: &Rc<Core>, order: Shutdown) {
+    core.notices.say("stopping", "");
+    let stopping = async {
+        if let Err(error) = core.workload.stop(order.grace).await {
+            core.notices.say("the workload did not stop in good order", error.id());
+        }
+        let _ = core.workload.wipe_keys().await;
+    };
+    tokio::join!(stopping, tokio::time::sleep(LAST_ANSWERS));
+}
+
+/// Binds the workload's local socket, if there is one.
+fn bind_local_socket(config: &Config) -> Result<Option<LocalSocket>, AgentError> {
+    let (Some(settings), Some(path)) = (&config.local_socket, config.local_socket_path()) else {
+        return Ok(None);
+    };
+    let owner = config.workload.as_ref().and_then(|workload| {
+        let (user, group) = (workload.user?, workload.group?);
+        Some(workload::Owner { user: Uid::from_raw(user), group: Gid::from_raw(group) })
+    });
+    let bound = LocalSocket::bind(settings, &path, owner);
+    bound.map(Some).map_err(|error| AgentError::Runtime {
+        what: "the workload's local socket",
+        kind: error.kind(),
+    })
+}
+
+/// Renews trusted time from a fresh document, again and again.
+async fn renew_time(core: Rc<Core>) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(RENEWAL_INTERVAL).await;
+        let asked = BootMillis::read();
+        let document = core.module.attest(AttestationRequest::default()).await;
+        let timestamp = document.ok().and_then(|document| own_document::timestamp(&document).ok());
+        let mut time = core.time.borrow_mut();
+        match timestamp {
+            Some(timestamp) => time.renew(UnixMillis(timestamp.0), asked),
+            None => time.renewal_failed(),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT end the agent as an operator's `shutdown` does.
+fn forward_signals(shutdown: &watch::Sender<Option<Shutdown>>) -> Result<(), AgentError> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let failed =
+            |error: io::Error| AgentError::Runtime { what: "the signals", kind: error.kind() };
+        let mut signals = signal(kind).map_err(failed)?;
+        let shutdown = shutdown.clone();
+        tokio::task::spawn_local(async move {
+            while signals.recv().await.is_some() {
+                shutdown.send_replace(Some(Shutdown { grace: None }));
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The directory of key files and socket: the agent's own, passed through by the workload.
+fn prepare_directory(path: &Path) -> Result<(), AgentError> {
+    let make = || -> io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+    };
+    make().map_err(|error| AgentError::Runtime { what: "runtime_directory", kind: error.kind() })
+}
