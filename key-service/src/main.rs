@@ -1,3 +1,154 @@
-//! Entry point.
+//! The key service's program: reads the command line and the configuration, and does what they say.
 
-fn main() {}
+mod cli;
+mod error;
+
+use std::{io::Write, path::Path, process::ExitCode};
+
+use clap::Parser;
+use narthex_key_service::{
+    clock::{Clock, SystemClock},
+    commands,
+    config::Config,
+    init, logging,
+    server::Server,
+    static_key,
+    storage::Findings,
+};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    cli::{Cli, Command, RootKeyCommand},
+    error::{Failure, Fault},
+};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("narthex-key-service: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::StaticKey(argument) => {
+            let config = load(&argument.config)?;
+            let public = static_key::load_or_create(&config.storage.static_key)?;
+            print(&hex::encode(public.as_bytes()))
+        }
+        Command::Init(arguments) => {
+            let config = load(&arguments.config)?;
+            let now = SystemClock.now();
+            let fixed = init::init(
+                &config.storage,
+                &arguments.genesis,
+                &arguments.signature,
+                now,
+            )?;
+            eprintln!(
+                "The lineage is fixed. Back up {} somewhere else than the database: without it every key is \
+                 lost, with both every key is readable.",
+                config.storage.root_key.display()
+            );
+            print(
+                &json!({ "genesis": fixed.genesis.to_string(), "root_key": fixed.root_key.to_string() })
+                    .to_string(),
+            )
+        }
+        Command::Run(argument) => serve(&load(&argument.config)?),
+        Command::Check(argument) => check(&load(&argument.config)?),
+        Command::Decisions(argument) => decisions(&load(&argument.config)?),
+        Command::RootKey(command) => root_key(&command),
+    }
+}
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Ok(Config::load(path)?)
+}
+
+fn serve(config: &Config) -> Result<(), Failure> {
+    logging::install(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Fault::Environment, "runtime", error.to_string()))?;
+    runtime.block_on(async {
+        let io_error =
+            |error: std::io::Error| Failure::new(Fault::Environment, "signal", error.to_string());
+        let mut terminate = signal(SignalKind::terminate()).map_err(io_error)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error)?;
+        let server = Server::start(config).await?;
+        server
+            .serve(async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await;
+        Ok(())
+    })
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    let Findings {
+        decisions,
+        keys,
+        policy_files,
+        altered_keys,
+    } = commands::check(&config.storage)?;
+    print(
+        &json!({
+            "decisions": decisions,
+            "keys": keys,
+            "policy_files": policy_files,
+            "altered": altered_keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+        .to_string(),
+    )?;
+    match altered_keys.first() {
+        None => Ok(()),
+        Some(finding) => Err(finding.clone().into()),
+    }
+}
+
+fn decisions(config: &Config) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let mut written = Ok(());
+    commands::decisions(&config.storage, |recorded| {
+        if written.is_ok() {
+            written = writeln!(out, "{}", recorded.to_json());
+        }
+    })?;
+    written.map_err(|error| Failure::new(Fault::Environment, "stdout", error.to_string()))
+}
+
+fn root_key(command: &RootKeyCommand) -> Result<(), Failure> {
+    match command {
+        RootKeyCommand::List(argument) => {
+            for (id, needed) in commands::list_root_keys(&load(&argument.config)?.storage)? {
+                print(&json!({ "root_key": id.to_string(), "needed": needed }).to_string())?;
+            }
+            Ok(())
+        }
+        RootKeyCommand::Import(arguments) => {
+            let config = load(&arguments.config)?;
+            let added = commands::import_root_keys(&config.storage, &arguments.from)?;
+            print(&json!({ "added": added }).to_string())
+        }
+        RootKeyCommand::Forget(arguments) => {
+            let config = load(&arguments.config)?;
+            let id = commands::forget_root_key(&config.storage, &arguments.id)?;
+            print(&json!({ "forgotten": id.to_string() }).to_string())
+        }
+    }
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|error| Failure::new(Fault::Environment, "stdout", error.to_string()))
+}

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use narthex_channel::tokio::ServeSummary;
+
 use crate::storage::{DecisionKind, Outcome};
 
 /// Upper bounds of the latency buckets, in microseconds.
@@ -25,19 +27,12 @@ const GROUP_SIZES: [u64; 8] = [1, 2, 4, 8, 16, 64, 256, 4096];
 #[derive(Debug, Default)]
 pub struct Metrics {
     decisions: Mutex<BTreeMap<(&'static str, &'static str, String), u64>>,
-    connections: Mutex<BTreeMap<&'static str, Connections>>,
     group_sizes: Histogram<8>,
     commit_micros: Histogram<10>,
     release_micros: Histogram<10>,
     write_failures: AtomicU64,
     altered_keys: AtomicU64,
     unrecorded_refusals: AtomicU64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Connections {
-    accepted: u64,
-    open: u64,
 }
 
 /// What is true at the moment of asking.
@@ -51,6 +46,8 @@ pub struct Gauges {
     pub releases: Vec<(String, String, f64)>,
     /// Whether the service would answer a key request.
     pub ready: bool,
+    /// What is listened for, where, and what that listener has seen.
+    pub listeners: Vec<(&'static str, String, ServeSummary)>,
 }
 
 impl Metrics {
@@ -84,21 +81,6 @@ impl Metrics {
     /// So many key rows were found altered.
     pub fn altered_keys(&self, count: u64) {
         self.altered_keys.store(count, Ordering::Relaxed);
-    }
-
-    /// A listener accepted a connection.
-    pub fn connection_opened(&self, listener: &'static str) {
-        let mut connections = lock(&self.connections);
-        let entry = connections.entry(listener).or_default();
-        entry.accepted += 1;
-        entry.open += 1;
-    }
-
-    /// A connection ended.
-    pub fn connection_closed(&self, listener: &'static str) {
-        let mut connections = lock(&self.connections);
-        let entry = connections.entry(listener).or_default();
-        entry.open = entry.open.saturating_sub(1);
     }
 
     /// The page for Prometheus.
@@ -151,30 +133,6 @@ impl Metrics {
             "",
             self.write_failures.load(Ordering::Relaxed),
         );
-        page.head(
-            "narthex_connections_total",
-            "counter",
-            "Connections accepted, by listener.",
-        );
-        for (listener, connections) in lock(&self.connections).iter() {
-            page.line(
-                "narthex_connections_total",
-                &format!("{{listener=\"{listener}\"}}"),
-                connections.accepted,
-            );
-        }
-        page.head(
-            "narthex_connections_open",
-            "gauge",
-            "Connections open now, by listener.",
-        );
-        for (listener, connections) in lock(&self.connections).iter() {
-            page.line(
-                "narthex_connections_open",
-                &format!("{{listener=\"{listener}\"}}"),
-                connections.open,
-            );
-        }
         page.histogram(
             "narthex_group_decisions",
             "Jobs made durable with one write.",
@@ -205,6 +163,7 @@ impl Metrics {
             bundle_version,
             releases,
             ready,
+            listeners,
         } = gauges;
         page.head("narthex_ready", "gauge", "1: key requests are answered.");
         page.line("narthex_ready", "", u8::from(*ready));
@@ -228,6 +187,45 @@ impl Metrics {
         for (name, version, seconds) in releases {
             let labels = format!("{{release=\"{name}\",version=\"{version}\"}}");
             page.line("narthex_release_expiry_seconds", &labels, seconds);
+        }
+        let families: [(&str, &str, &str, fn(&ServeSummary) -> u64); 5] = [
+            (
+                "narthex_connections_total",
+                "counter",
+                "Connections accepted.",
+                |seen| seen.accepted,
+            ),
+            (
+                "narthex_connections_open",
+                "gauge",
+                "Connections open now.",
+                |seen| seen.open,
+            ),
+            (
+                "narthex_connections_expired_total",
+                "counter",
+                "Connections that took too long.",
+                |seen| seen.expired,
+            ),
+            (
+                "narthex_accept_failures_total",
+                "counter",
+                "Failed attempts to accept.",
+                |seen| seen.failed,
+            ),
+            (
+                "narthex_accept_waits_total",
+                "counter",
+                "Times that accepting waited because the limit was reached.",
+                |seen| seen.waits,
+            ),
+        ];
+        for (family, kind, help, value) in families {
+            page.head(family, kind, help);
+            for (listener, address, seen) in listeners {
+                let labels = format!("{{listener=\"{listener}\",address=\"{address}\"}}");
+                page.line(family, &labels, value(seen));
+            }
         }
     }
 }
@@ -328,6 +326,14 @@ mod tests {
             bundle_version: 7,
             releases: vec![("shop".to_owned(), "1.0".to_owned(), -1.0)],
             ready: true,
+            listeners: vec![(
+                "keys",
+                "tcp:127.0.0.1:1".to_owned(),
+                ServeSummary {
+                    accepted: 9,
+                    ..ServeSummary::default()
+                },
+            )],
         });
         for line in [
             "narthex_insecure_without_ledger 1",
@@ -337,6 +343,7 @@ mod tests {
             "narthex_group_decisions_bucket{le=\"2\"} 0",
             "narthex_group_decisions_bucket{le=\"4\"} 1",
             "narthex_commit_seconds_sum 0.002",
+            "narthex_connections_total{listener=\"keys\",address=\"tcp:127.0.0.1:1\"} 9",
         ] {
             assert!(page.lines().any(|found| found == line), "{line}\n{page}");
         }

@@ -29,8 +29,6 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The peer ended, broke or stalled the handshake or the session before a whole request came.
-    SessionBroken = "session.broken",
     /// A second request in one session: one request is answered for each handshake hash.
     SessionUsed = "session.used",
     /// The request is not the message that belongs here.
@@ -75,17 +73,22 @@ reasons! {
     /// There is no room for another key.
     KeyTooMany = "key.too_many",
 
+    /// The version that is to be imported is not 1 or the one after the newest.
+    KeyVersionOrder = "key.version_order",
+
     /// The operation needs a payload, and none came.
-    PayloadMissing = "payload.missing",
+    PayloadMissing = "administration.payload_missing",
     /// The operation takes no payload, and one came.
-    PayloadUnexpected = "payload.unexpected",
-    /// The payload is not the one that the order names.
-    PayloadDigest = "payload.digest",
-    /// The payload is empty, too large or not what the operation takes.
-    PayloadMalformed = "payload.malformed",
+    PayloadUnexpected = "administration.payload_unexpected",
+    /// The key to import is empty or longer than 4096 bytes.
+    ImportLength = "import.length",
+    /// The key to import is not the one that the order commits to.
+    ImportCommitment = "import.commitment",
     /// The answer would not fit into one message.
     AnswerTooLarge = "answer.too_large",
 
+    /// The backup is not the one that the order names.
+    BackupDigest = "backup.digest",
     /// The backup is not one, or is damaged.
     BackupMalformed = "backup.malformed",
     /// The backup was made under another genesis bundle.
@@ -105,6 +108,8 @@ reasons! {
     StorageUnavailable = "storage.unavailable",
     /// A row names a root key that is not in the root key file.
     StorageRootKey = "storage.root_key",
+    /// The root key file could not be written.
+    StorageRootKeyFile = "storage.root_key_file",
     /// Too much is going on at once.
     ServiceBusy = "service.busy",
     /// The service is being stopped.

@@ -380,6 +380,48 @@ pub(crate) fn verify_all(
     Ok(head)
 }
 
+/// Up to `limit` decisions before `head`, newest first, each checked against the one before it.
+pub(crate) fn newest(
+    connection: &Connection,
+    keyring: &Keyring,
+    head: &Head,
+    limit: u64,
+) -> Result<Vec<Recorded>, StoreError> {
+    let first = head.count.saturating_sub(limit);
+    let mut before = Head::empty(keyring.genesis());
+    if let Some(previous) = first.checked_sub(1) {
+        let hash: Vec<u8> = connection
+            .prepare_cached("SELECT hash FROM decision WHERE sequence = ?1")?
+            .query_row([to_integer(previous)?], |row| row.get(0))
+            .optional()?
+            .ok_or_else(|| altered(previous))?;
+        before = Head {
+            count: first,
+            hash: Digest::from_slice(&hash).ok_or_else(|| altered(previous))?,
+        };
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, time, kind, outcome, reason, mark, body, hash, root_key, mac
+         FROM decision WHERE sequence >= ?1 ORDER BY sequence",
+    )?;
+    let mut rows = statement.query([to_integer(first)?])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let stored = Stored::read(row).map_err(|_| altered(before.count))?;
+        let (recorded, _) = stored.verify(keyring, &before)?;
+        before = Head {
+            count: before.count + 1,
+            hash: recorded.hash,
+        };
+        found.push(recorded);
+    }
+    if before != *head {
+        return Err(altered(before.count));
+    }
+    found.reverse();
+    Ok(found)
+}
+
 fn altered(sequence: u64) -> StoreError {
     StoreError::Altered {
         table: TABLE,

@@ -170,6 +170,14 @@ impl KeyRow {
         )
     }
 
+    pub(crate) fn delete(&self, connection: &Connection) -> Result<(), StoreError> {
+        let KeyReference { name, version } = &self.key.reference;
+        connection
+            .prepare_cached("DELETE FROM key_version WHERE name = ?1 AND version = ?2")?
+            .execute(params![name, version])?;
+        Ok(())
+    }
+
     fn write(&self, connection: &Connection, sql: &str) -> Result<(), StoreError> {
         let KeyVersion {
             reference: KeyReference { name, version },

@@ -8,6 +8,7 @@
 //! Durability: what [`Store::write`] returned survives the end of the process and of the machine. One
 //! process at a time; within it any number of tasks.
 
+mod backup;
 mod database;
 mod decision;
 mod error;
@@ -23,6 +24,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackupContent, BackupError};
 pub use database::{Database, Findings, Opened, check, decisions, genesis_file, root_keys_in_use};
 pub use decision::{
     Body, Decision, DecisionKind, EnclaveBody, Head, KeyBody, Mark, Outcome, PersonBody,

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// Rises when the tables change.
-pub const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 1;
 
 /// `application_id` of our files, so that `file` and people can tell: "Nrtx".
 const APPLICATION_ID: i64 = 0x4e72_7478;
@@ -34,7 +34,7 @@ CREATE TABLE setting (
 CREATE TABLE policy_file (
     position   INTEGER PRIMARY KEY,
     kind       TEXT NOT NULL,
-    sha384     BLOB NOT NULL UNIQUE,
+    sha384     BLOB NOT NULL,
     content    BLOB NOT NULL,
     signatures BLOB NOT NULL,
     accepted   INTEGER NOT NULL,

@@ -187,7 +187,7 @@ impl Writing<'_> {
         Ok((row.key, secret))
     }
 
-    fn row(&self, reference: &KeyReference) -> Result<KeyRow, StoreError> {
+    pub(crate) fn row(&self, reference: &KeyReference) -> Result<KeyRow, StoreError> {
         let wrong = || key_version::altered(reference);
         let anchor = self.state.anchors.get(reference).ok_or_else(wrong)?;
         let row = key_version::find(self.connection, reference)?.ok_or_else(wrong)?;
@@ -213,6 +213,38 @@ impl Writing<'_> {
         row.insert(self.connection)?;
         self.anchor(&row.key);
         Ok(row.key)
+    }
+
+    /// Writes a row again that somebody altered or removed; `decision` becomes the next sequence.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn mend_key(
+        &mut self,
+        mut key: KeyVersion,
+        secret: &[u8],
+    ) -> Result<KeyVersion, StoreError> {
+        key.decision = self.next_sequence();
+        let row = KeyRow::seal(&self.state.keyring, key, secret)?;
+        row.delete(self.connection)?;
+        row.insert(self.connection)?;
+        self.anchor(&row.key);
+        Ok(row.key)
+    }
+
+    /// Up to `limit` decisions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Altered`] when one is not what was written.
+    pub fn newest_decisions(&self, limit: u64) -> Result<Vec<Recorded>, StoreError> {
+        decision::newest(
+            self.connection,
+            &self.state.keyring,
+            &self.state.head,
+            limit,
+        )
     }
 
     /// Changes the state of a key version; a retired one loses its material for good.

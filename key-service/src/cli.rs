@@ -1,0 +1,84 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Hands keys to attested enclaves, under a policy that several people signed.
+///
+/// This version decides without the transparency log and says so everywhere.
+///
+/// Exit codes: 0 done, 1 refused, 2 misuse (arguments, configuration), 3 environment (file, network).
+#[derive(Debug, Parser)]
+#[command(name = "narthex-key-service", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the service's static key unless there is one, and print its public half for the bundle.
+    StaticKey(ConfigArgument),
+    /// Fix the genesis bundle for good: make root key and database.
+    Init(InitArguments),
+    /// Serve until SIGTERM or SIGINT.
+    Run(ConfigArgument),
+    /// Check every row of the database; works beside a running service.
+    Check(ConfigArgument),
+    /// Print every decision as a line of JSON; works beside a running service.
+    Decisions(ConfigArgument),
+    /// Look after the root key file.
+    #[command(subcommand)]
+    RootKey(RootKeyCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgument {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The first policy bundle.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: PathBuf,
+    /// The reviewers' signatures over it.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) signature: Vec<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RootKeyCommand {
+    /// Print the ids of the keys in the file, oldest first, and which of them the database needs.
+    List(ConfigArgument),
+    /// Add the keys of another machine's root key file, so that its backups can be restored here.
+    Import(ImportArguments),
+    /// Remove a key that the database does not need. Backups made under it become unreadable for ever.
+    Forget(ForgetArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The other machine's root key file, mode 0600.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The key's id, 32 hex digits.
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}

@@ -1,0 +1,97 @@
+//! Handing out the policy: every signed file that somebody does not have yet.
+//!
+//! Nothing here is secret, and nothing rests on who serves it: agents judge the files themselves.
+
+use narthex_channel::{
+    ArmoredSignature, Digest384, Message,
+    limits::{MAX_POLICY_CONTENT_BYTES, MAX_POLICY_FILES},
+    policy::{PolicyAnswer, PolicyRequest, Signed},
+};
+use narthex_policy::SignedFile;
+
+use crate::{lineage::Lineage, service::Service};
+
+/// Room for lengths and heads around the files of an answer.
+const FILE_OVERHEAD_BYTES: usize = 16;
+
+impl Service {
+    /// The files that the request does not say are known.
+    #[must_use]
+    pub fn answer_policy_request(&self, request: &PolicyRequest) -> PolicyAnswer {
+        compose(&self.lineage.get(), request)
+    }
+}
+
+/// Stops first (they count at once), then bundles, oldest first, then releases, as far as there is room: whoever
+/// is far behind gets the oldest bundles and asks again from where they end.
+fn compose(lineage: &Lineage, request: &PolicyRequest) -> PolicyAnswer {
+    let mut room = Room {
+        bytes: MAX_POLICY_CONTENT_BYTES - 1024,
+    };
+    let known = |file: &SignedFile| {
+        request
+            .known_statements
+            .contains(&Digest384::of(&file.bytes))
+    };
+    let policy = lineage.policy();
+    let stops = room.take(policy.stop_files().filter(|file| !known(file)));
+    let bundles = lineage
+        .bundles()
+        .iter()
+        .filter(|bundle| bundle.version > request.since_version)
+        .map(|bundle| SignedFile {
+            bytes: bundle.file.content.clone(),
+            signatures: bundle.file.signatures.clone(),
+        })
+        .collect::<Vec<_>>();
+    let bundles = room.take(bundles.iter());
+    let releases = room.take(policy.release_files().filter(|file| !known(file)));
+    PolicyAnswer {
+        bundles,
+        releases,
+        stops,
+    }
+}
+
+struct Room {
+    bytes: usize,
+}
+
+impl Room {
+    fn take<'a>(&mut self, files: impl Iterator<Item = &'a SignedFile>) -> Vec<Signed> {
+        let mut taken = Vec::new();
+        for file in files.take(MAX_POLICY_FILES) {
+            // Each signature was checked when the file was accepted, so each is well-formed.
+            let signatures: Vec<_> = file
+                .signatures
+                .iter()
+                .filter_map(|signature| ArmoredSignature::new(signature).ok())
+                .collect();
+            let size = file.bytes.len()
+                + FILE_OVERHEAD_BYTES
+                + file
+                    .signatures
+                    .iter()
+                    .map(|signature| signature.len() + FILE_OVERHEAD_BYTES)
+                    .sum::<usize>();
+            let Some(left) = self.bytes.checked_sub(size) else {
+                break;
+            };
+            self.bytes = left;
+            taken.push(Signed {
+                bytes: file.bytes.clone(),
+                signatures,
+            });
+        }
+        taken
+    }
+}
+
+/// Reads a request; an unreadable one is as good as none.
+///
+/// # Errors
+///
+/// What the channel's codec says.
+pub(crate) fn read_request(content: &[u8]) -> Result<PolicyRequest, narthex_channel::MessageError> {
+    PolicyRequest::from_bytes(content)
+}

@@ -1,0 +1,228 @@
+//! The policy as the service holds it: the verified state, and the signed files it follows from.
+//!
+//! The files are in the database in the order in which they were accepted, each with the time at which it was
+//! judged. At every start they are judged again, from the genesis on, each at its own time: what was
+//! accepted once is accepted again, whatever has expired since, and nothing else is.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use narthex_policy::{Pcr, Policy, SignedFile};
+
+use crate::{
+    clock::UnixMillis,
+    digest::Digest,
+    storage::{PolicyFile, PolicyFileKind},
+};
+
+/// A verified policy with everything it follows from. Never changes; a successor is a new value.
+#[derive(Clone)]
+pub struct Lineage {
+    policy: Policy,
+    count: u64,
+    bundles: Vec<BundleEntry>,
+}
+
+/// An accepted bundle.
+#[derive(Clone)]
+pub struct BundleEntry {
+    /// Its version.
+    pub version: u64,
+    /// SHA-384 of its bytes.
+    pub digest: Digest,
+    /// PCR16 of an enclave that booted with it.
+    pub pcr16: Pcr,
+    /// The file.
+    pub file: Arc<PolicyFile>,
+}
+
+/// What became of a file that was offered.
+pub enum Offered {
+    /// The service has it already.
+    Known,
+    /// The policy that follows, and the file to store.
+    Accepted {
+        /// With the file.
+        lineage: Box<Lineage>,
+        /// The file.
+        file: PolicyFile,
+    },
+}
+
+impl Lineage {
+    /// Judges the stored files again, from the genesis on.
+    ///
+    /// # Errors
+    ///
+    /// What `narthex-policy` refuses. Rows are authenticated, so this means another version of the program.
+    pub fn replay(files: &[PolicyFile]) -> Result<Self, narthex_policy::Refusal> {
+        let missing = || {
+            narthex_policy::Refusal::new(
+                narthex_policy::Reason::BundleMissing,
+                "the database holds no genesis",
+            )
+        };
+        let (genesis, later) = files.split_first().ok_or_else(missing)?;
+        let mut lineage = Self::begin(genesis)?;
+        for file in later {
+            lineage.judge(file)?;
+            lineage.enter(file.clone());
+        }
+        Ok(lineage)
+    }
+
+    /// Judges a genesis at the time it was accepted.
+    ///
+    /// # Errors
+    ///
+    /// What `narthex-policy` refuses.
+    pub fn begin(genesis: &PolicyFile) -> Result<Self, narthex_policy::Refusal> {
+        let policy = Policy::from_lineage(
+            &to_policy_digest(&genesis.digest()),
+            &[signed(genesis)],
+            to_policy_time(genesis.accepted),
+        )?;
+        let mut lineage = Self {
+            policy,
+            count: 0,
+            bundles: Vec::new(),
+        };
+        lineage.enter(genesis.clone());
+        Ok(lineage)
+    }
+
+    /// Judges a file that somebody offers.
+    ///
+    /// # Errors
+    ///
+    /// What `narthex-policy` refuses.
+    pub fn offer(
+        &self,
+        kind: PolicyFileKind,
+        content: Vec<u8>,
+        signatures: Vec<String>,
+        now: UnixMillis,
+    ) -> Result<Offered, narthex_policy::Refusal> {
+        let file = PolicyFile {
+            position: 0,
+            kind,
+            content,
+            signatures,
+            accepted: now,
+            decision: 0,
+        };
+        let digest = file.digest();
+        if self.knows(kind, &digest) {
+            return Ok(Offered::Known);
+        }
+        let mut lineage = self.clone();
+        lineage.judge(&file)?;
+        lineage.enter(file.clone());
+        Ok(Offered::Accepted {
+            lineage: Box::new(lineage),
+            file,
+        })
+    }
+
+    /// Whether the policy holds this file. A release statement that a change of bundle dropped is not held: it
+    /// may come again, with other signatures.
+    fn knows(&self, kind: PolicyFileKind, digest: &Digest) -> bool {
+        let digest = to_policy_digest(digest);
+        match kind {
+            PolicyFileKind::Bundle => self.policy.version_of(&digest).is_some(),
+            PolicyFileKind::Release => self.policy.releases().any(|known| known.digest == digest),
+            PolicyFileKind::Stop => self.policy.stops().any(|known| known.digest == digest),
+        }
+    }
+
+    fn judge(&mut self, file: &PolicyFile) -> Result<(), narthex_policy::Refusal> {
+        let (signed, at) = (signed(file), to_policy_time(file.accepted));
+        match file.kind {
+            PolicyFileKind::Bundle => self.policy.succeed(&signed, at).map(drop),
+            PolicyFileKind::Release => self.policy.add_release(&signed, at).map(drop),
+            PolicyFileKind::Stop => self.policy.add_stop(&signed, at).map(drop),
+        }
+    }
+
+    fn enter(&mut self, file: PolicyFile) {
+        let file = Arc::new(file);
+        if file.kind == PolicyFileKind::Bundle {
+            let digest = file.digest();
+            self.bundles.push(BundleEntry {
+                version: self.policy.bundle().version,
+                digest,
+                pcr16: Pcr::of_boot_bundle(&to_policy_digest(&digest)),
+                file: Arc::clone(&file),
+            });
+        }
+        self.count += 1;
+    }
+
+    /// The verified policy.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How many files there are; names this state of the policy.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Every accepted bundle, oldest first.
+    #[must_use]
+    pub fn bundles(&self) -> &[BundleEntry] {
+        &self.bundles
+    }
+
+    /// The bundle that an enclave with this PCR16 booted with.
+    #[must_use]
+    pub fn bundle_of(&self, pcr16: &[u8]) -> Option<&BundleEntry> {
+        self.bundles
+            .iter()
+            .rev()
+            .find(|bundle| bundle.pcr16.as_bytes().as_slice() == pcr16)
+    }
+}
+
+/// The lineage in force, for everybody to read. Changed by the writer alone, between a commit and its
+/// answers.
+pub struct CurrentLineage(RwLock<Arc<Lineage>>);
+
+impl CurrentLineage {
+    /// Starts with this one.
+    #[must_use]
+    pub fn new(lineage: Lineage) -> Self {
+        Self(RwLock::new(Arc::new(lineage)))
+    }
+
+    /// The one in force now.
+    #[must_use]
+    pub fn get(&self) -> Arc<Lineage> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another in force.
+    pub fn set(&self, lineage: Lineage) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lineage);
+    }
+}
+
+fn signed(file: &PolicyFile) -> SignedFile {
+    SignedFile {
+        bytes: file.content.clone(),
+        signatures: file.signatures.clone(),
+    }
+}
+
+/// The policy crate's digest of the same bytes.
+#[must_use]
+pub fn to_policy_digest(digest: &Digest) -> narthex_policy::Digest384 {
+    narthex_policy::Digest384(*digest.as_bytes())
+}
+
+/// The policy crate's time of the same moment.
+#[must_use]
+pub fn to_policy_time(time: UnixMillis) -> narthex_policy::UnixMillis {
+    narthex_policy::UnixMillis(time.0)
+}

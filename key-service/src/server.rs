@@ -1,0 +1,553 @@
+//! The running program: open everything, listen, stop in order.
+//!
+//! Order of a stop: `readyz` says so, listeners close, sessions in progress get their time, what was only counted
+//! is recorded, the writer ends. A stop that is not given that time (`kill -9`) loses none of what was answered.
+
+use std::{
+    future::Future, sync::Arc, sync::atomic::AtomicBool, thread::JoinHandle, time::Duration,
+};
+
+use narthex_channel::{
+    Accepting, Address, StaticSecret,
+    keys::KeyAnswer,
+    tokio::{
+        Connection, Listener, ServeLimits, ServeStatistics, Stream, Timeouts, TransportError, serve,
+    },
+};
+use narthex_verifier::TrustAnchors;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    administration::rewrap_all,
+    clock::{Clock, SystemClock},
+    config::{Config, LimitsConfig},
+    distribution, http,
+    lineage::{CurrentLineage, Lineage},
+    metrics::Metrics,
+    reason::Reason,
+    refusal::Refusal,
+    refusals::Refusals,
+    root_key::{RootKeyError, RootKeys},
+    service::{Contexts, Listening, Service},
+    static_key::{self, StaticKeyError},
+    storage::{Body, Database, DecisionKind, Opened, StoreError},
+};
+
+/// A session of administration may rotate the root key of a full database.
+const ADMINISTRATION_LIFETIME: Duration = Duration::from_secs(600);
+/// Contents answered in one session of administration or policy.
+const MAX_CONTENTS: usize = 256;
+/// Connections to the health page at once.
+const HTTP_CONNECTIONS: usize = 32;
+/// Longest life of a connection to the health page.
+const HTTP_LIFETIME: Duration = Duration::from_secs(10);
+
+/// Why the service does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The database.
+    Store(StoreError),
+    /// The root key file.
+    RootKey(RootKeyError),
+    /// The static key file.
+    StaticKey(StaticKeyError),
+    /// Stored policy files are refused by this version of the program.
+    Lineage(narthex_policy::Refusal),
+    /// An address of the configuration.
+    Address(String, &'static str),
+    /// A listener.
+    Listen(String, TransportError),
+    /// The development root (builds with `dev-root` only).
+    DevelopmentRoot(String),
+}
+
+impl StartError {
+    /// Stable identifier.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.id(),
+            Self::RootKey(error) => error.id(),
+            Self::StaticKey(error) => error.id(),
+            Self::Lineage(refusal) => refusal.id(),
+            Self::Address(_, id) => id,
+            Self::Listen(_, error) => error.id(),
+            Self::DevelopmentRoot(_) => "config.development_root",
+        }
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::RootKey(error) => error.fmt(f),
+            Self::StaticKey(error) => error.fmt(f),
+            Self::Lineage(refusal) => write!(f, "a stored policy file is refused: {refusal}"),
+            Self::Address(address, id) => write!(f, "[listen] {address}: not an address ({id})"),
+            Self::Listen(address, error) => write!(f, "[listen] {address}: {error}"),
+            Self::DevelopmentRoot(message) => write!(f, "insecure_development_root: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A service that listens and is not serving yet.
+pub struct Server {
+    service: Arc<Service>,
+    listeners: Vec<Bound>,
+    static_key: Arc<StaticSecret>,
+    limits: LimitsConfig,
+    writer: JoinHandle<()>,
+    /// Held to the end.
+    _database: Database,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Keys,
+    Administration,
+    Policy,
+    Http,
+}
+
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Keys => "keys",
+            Self::Administration => "administration",
+            Self::Policy => "policy",
+            Self::Http => "http",
+        }
+    }
+}
+
+struct Bound {
+    purpose: Purpose,
+    listener: Listener,
+    statistics: Arc<ServeStatistics>,
+}
+
+impl Server {
+    /// Checks the whole database, judges the stored policy again, finishes a rotation of the root key that was
+    /// cut off, and listens.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, Arc::new(SystemClock)).await
+    }
+
+    /// [`Self::start`] with another clock, for tests.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]
+    pub async fn start_with(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let static_key =
+            static_key::load(&config.storage.static_key).map_err(StartError::StaticKey)?;
+        let root_keys = RootKeys::load(&config.storage.root_key).map_err(StartError::RootKey)?;
+        let anchors = anchors(config)?;
+        let metrics = Arc::new(Metrics::default());
+        let database = Database::lock(&config.storage)?;
+        let group = usize::try_from(config.limits.group_decisions).unwrap_or(1);
+        let opened = database.open(&root_keys, group, Arc::clone(&metrics))?;
+        drop(root_keys);
+        let lineage = Lineage::replay(&opened.policy_files).map_err(StartError::Lineage)?;
+        report(&opened, &metrics);
+        if opened.rows_to_rewrap > 0 {
+            rewrap_all(&opened.store).await?;
+        }
+        warn_about_static_key(&lineage, &static_key);
+
+        let listeners = bind_all(config).await?;
+        let Opened {
+            store,
+            writer,
+            genesis,
+            ..
+        } = opened;
+        let contexts =
+            Contexts::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let service = Service {
+            store,
+            lineage: CurrentLineage::new(lineage),
+            genesis,
+            anchors,
+            computing: tokio::sync::Semaphore::new(contexts.len()),
+            contexts,
+            refusals: Refusals::new(config.limits.recorded_refusals_per_minute),
+            metrics,
+            clock,
+            root_key_file: config.storage.root_key.clone(),
+            administration: tokio::sync::Mutex::new(()),
+            stopping: AtomicBool::new(false),
+            listeners: listeners.iter().map(listening).collect(),
+        };
+        Ok(Self {
+            service: Arc::new(service),
+            listeners,
+            static_key: Arc::new(static_key),
+            limits: config.limits.clone(),
+            writer,
+            _database: database,
+        })
+    }
+
+    /// What requests are answered with.
+    #[must_use]
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Where it listens for a purpose (`keys`, `administration`, `policy`, `http`), ports of 0 resolved.
+    #[must_use]
+    pub fn addresses(&self, purpose: &str) -> Vec<Address> {
+        self.listeners
+            .iter()
+            .filter(|bound| bound.purpose.name() == purpose)
+            .filter_map(|bound| bound.listener.local_address().ok())
+            .collect()
+    }
+
+    /// Serves until `stop` is ready, then ends in order.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let Self {
+            service,
+            listeners,
+            static_key,
+            limits,
+            writer,
+            _database,
+        } = self;
+        let (stopper, stopped) = watch::channel(());
+        let mut tasks = JoinSet::new();
+        for bound in listeners {
+            let (service, static_key) = (Arc::clone(&service), Arc::clone(&static_key));
+            tasks.spawn(listen(
+                bound,
+                service,
+                static_key,
+                limits.clone(),
+                stopped.clone(),
+            ));
+        }
+        let summaries = tokio::spawn(summarise(Arc::clone(&service), limits.summary()));
+        drop(stopped);
+        tracing::info!(
+            genesis = %service.genesis,
+            bundle_version = service.lineage.get().policy().version(),
+            insecure_without_ledger = true,
+            "serving without the transparency log"
+        );
+
+        stop.await;
+        tracing::info!("stopping");
+        service.begin_stopping();
+        drop(stopper);
+        while tasks.join_next().await.is_some() {}
+        summaries.abort();
+        // A call that is being carried out is carried out to its end, though nobody may wait for the answer.
+        if tokio::time::timeout(limits.shutdown(), service.administration.lock())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "an administrative call was cut off; it was recorded or it was not done"
+            );
+        }
+        service.summarise().await;
+        drop(service);
+        let ended = tokio::task::spawn_blocking(move || writer.join());
+        match tokio::time::timeout(limits.shutdown() + Duration::from_secs(5), ended).await {
+            Ok(Ok(Ok(()))) => tracing::info!("stopped"),
+            _ => tracing::error!("the writer did not end in time; what it answered is durable"),
+        }
+    }
+}
+
+fn listening(bound: &Bound) -> Listening {
+    Listening {
+        purpose: bound.purpose.name(),
+        address: bound
+            .listener
+            .local_address()
+            .map_or_else(|_| String::new(), |address| address.to_string()),
+        statistics: Arc::clone(&bound.statistics),
+    }
+}
+
+/// The only root there is, in a build that is shipped.
+#[cfg(not(feature = "dev-root"))]
+fn anchors(_config: &Config) -> Result<TrustAnchors, StartError> {
+    Ok(TrustAnchors::aws())
+}
+
+/// AWS's root, or the development root that the configuration names.
+#[cfg(feature = "dev-root")]
+fn anchors(config: &Config) -> Result<TrustAnchors, StartError> {
+    let Some(path) = &config.insecure_development_root else {
+        return Ok(TrustAnchors::aws());
+    };
+    let refuse = |message: String| StartError::DevelopmentRoot(message);
+    let der = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+    let anchors =
+        TrustAnchors::from_root_certificate(&der).map_err(|error| refuse(error.to_string()))?;
+    if anchors.anchor().kind != narthex_verifier::AnchorKind::InsecureDevelopment {
+        return Err(refuse("this is not a development root".to_owned()));
+    }
+    tracing::warn!(
+        insecure_development_root = true,
+        "trusting a development root instead of AWS's"
+    );
+    Ok(anchors)
+}
+
+fn report(opened: &Opened, metrics: &Metrics) {
+    metrics.altered_keys(opened.altered_keys.len() as u64);
+    for finding in &opened.altered_keys {
+        tracing::error!(
+            id = finding.id(),
+            "{finding}; this key is released to nobody"
+        );
+    }
+    if opened.rows_to_rewrap > 0 {
+        tracing::warn!(
+            rows = opened.rows_to_rewrap,
+            root_key = %opened.root_key,
+            "a rotation of the root key was cut off; finishing it"
+        );
+    }
+    tracing::info!(
+        decisions = opened.head.count,
+        head = %opened.head.hash,
+        root_key = %opened.root_key,
+        "the database is what this service wrote"
+    );
+}
+
+/// After a change of machines the newest bundle may name another service. Agents would refuse this one.
+fn warn_about_static_key(lineage: &Lineage, static_key: &StaticSecret) {
+    let named = lineage.policy().bundle().key_service.as_ref();
+    let ours = static_key.public();
+    if !named.is_some_and(|named| named.static_key.as_bytes() == ours.as_bytes()) {
+        tracing::warn!(
+            static_key = hex::encode(ours.as_bytes()),
+            "the bundle in force names another static key; agents will refuse this service"
+        );
+    }
+}
+
+async fn bind_all(config: &Config) -> Result<Vec<Bound>, StartError> {
+    let listen = &config.listen;
+    let mut wanted: Vec<(Purpose, String)> = Vec::new();
+    wanted.extend(
+        listen
+            .keys
+            .iter()
+            .map(|address| (Purpose::Keys, address.clone())),
+    );
+    let administration = listen.administration.iter();
+    wanted.extend(administration.map(|address| (Purpose::Administration, address.clone())));
+    wanted.extend(
+        listen
+            .policy
+            .iter()
+            .map(|address| (Purpose::Policy, address.clone())),
+    );
+    wanted.extend(
+        listen
+            .http
+            .iter()
+            .map(|address| (Purpose::Http, format!("tcp:{address}"))),
+    );
+    let mut bound = Vec::with_capacity(wanted.len());
+    for (purpose, text) in wanted {
+        let address: Address = text
+            .parse()
+            .map_err(|error: narthex_channel::AddressError| {
+                StartError::Address(text.clone(), error.id())
+            })?;
+        let listener = Listener::bind(&address)
+            .await
+            .map_err(|error| StartError::Listen(text.clone(), error))?;
+        tracing::info!(
+            purpose = purpose.name(),
+            address = text.as_str(),
+            "listening"
+        );
+        bound.push(Bound {
+            purpose,
+            listener,
+            statistics: Arc::default(),
+        });
+    }
+    Ok(bound)
+}
+
+async fn summarise(service: Arc<Service>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        service.summarise().await;
+    }
+}
+
+async fn listen(
+    bound: Bound,
+    service: Arc<Service>,
+    static_key: Arc<StaticSecret>,
+    limits: LimitsConfig,
+    mut stopped: watch::Receiver<()>,
+) {
+    let Bound {
+        purpose,
+        listener,
+        statistics,
+    } = bound;
+    let serve_limits = serve_limits(purpose, &limits);
+    let timeouts = timeouts(purpose, &limits);
+    // The sender is dropped to stop: then `changed` ends with an error.
+    let stop = async move { while stopped.changed().await.is_ok() {} };
+    serve(&listener, serve_limits, &statistics, stop, |stream, _peer| {
+        let (service, static_key) = (Arc::clone(&service), Arc::clone(&static_key));
+        async move {
+            match purpose {
+                Purpose::Keys => keys(&service, stream, &static_key, timeouts).await,
+                Purpose::Administration => {
+                    administration(&service, stream, &static_key, timeouts).await;
+                }
+                Purpose::Policy => policy(&service, stream, timeouts).await,
+                Purpose::Http => {
+                    if let Err(error) = http::answer(&service, stream).await {
+                        tracing::debug!(error = %error, "a request for the health page broke off");
+                    }
+                }
+            }
+        }
+    })
+    .await;
+}
+
+fn serve_limits(purpose: Purpose, limits: &LimitsConfig) -> ServeLimits {
+    let connections = usize::try_from(limits.connections_per_listener).unwrap_or(1);
+    ServeLimits {
+        max_connections: match purpose {
+            Purpose::Http => HTTP_CONNECTIONS,
+            Purpose::Keys | Purpose::Administration | Purpose::Policy => connections,
+        },
+        max_lifetime: match purpose {
+            Purpose::Http => HTTP_LIFETIME,
+            Purpose::Administration => ADMINISTRATION_LIFETIME,
+            Purpose::Keys | Purpose::Policy => limits.session(),
+        },
+        drain: limits.shutdown(),
+    }
+}
+
+fn timeouts(purpose: Purpose, limits: &LimitsConfig) -> Timeouts {
+    let Timeouts {
+        handshake,
+        idle,
+        message,
+    } = Timeouts::DEFAULT;
+    let session = limits.session();
+    Timeouts {
+        handshake: handshake.min(session),
+        idle: match purpose {
+            Purpose::Administration => idle,
+            Purpose::Keys | Purpose::Policy | Purpose::Http => idle.min(session),
+        },
+        message: match purpose {
+            Purpose::Administration => message,
+            Purpose::Keys | Purpose::Policy | Purpose::Http => message.min(session),
+        },
+    }
+}
+
+/// One session for keys: one request, one answer. Whatever comes after is refused.
+async fn keys(
+    service: &Arc<Service>,
+    stream: Stream,
+    static_key: &StaticSecret,
+    timeouts: Timeouts,
+) {
+    let accepting = Accepting::Keys { secret: static_key };
+    let result = async {
+        let mut connection = Connection::respond(stream, &accepting, timeouts).await?;
+        let Some(content) = connection.receive().await? else {
+            return Ok(());
+        };
+        let session = connection.handshake_hash();
+        let answer = service
+            .answer_key_request(session, content.as_bytes().to_vec())
+            .await;
+        connection.send_message(&answer).await?;
+        // From here on the session has done what it was for; how it ends is the peer's affair.
+        if let Ok(Some(_)) = connection.receive().await {
+            let refusal = Refusal::from(Reason::SessionUsed);
+            let kind = DecisionKind::Release;
+            service.refused(kind, refusal, None, Body::default()).await;
+            let reason = refusal.to_reason_id();
+            let _told = connection
+                .send_message(&KeyAnswer::Refused { reason })
+                .await;
+        }
+        let _closed = connection.close().await;
+        Ok(())
+    };
+    ended(service, DecisionKind::Release, result.await);
+}
+
+async fn administration(
+    service: &Arc<Service>,
+    stream: Stream,
+    static_key: &StaticSecret,
+    timeouts: Timeouts,
+) {
+    let accepting = Accepting::Administration { secret: static_key };
+    let result = async {
+        let mut connection = Connection::respond(stream, &accepting, timeouts).await?;
+        for _ in 0..MAX_CONTENTS {
+            let Some(content) = connection.receive().await? else {
+                break;
+            };
+            let answer = service.answer_administration(content).await;
+            connection.send_message(&answer).await?;
+        }
+        connection.close().await
+    };
+    ended(service, DecisionKind::Administration, result.await);
+}
+
+async fn policy(service: &Arc<Service>, stream: Stream, timeouts: Timeouts) {
+    let result = async {
+        let mut connection = Connection::respond(stream, &Accepting::Policy, timeouts).await?;
+        for _ in 0..MAX_CONTENTS {
+            let Some(content) = connection.receive().await? else {
+                break;
+            };
+            let request = distribution::read_request(content.as_bytes())?;
+            connection
+                .send_message(&service.answer_policy_request(&request))
+                .await?;
+        }
+        connection.close().await
+    };
+    ended(service, DecisionKind::Policy, result.await);
+}
+
+/// A session that broke is counted by how it broke; nobody can be named for it.
+fn ended(service: &Arc<Service>, kind: DecisionKind, result: Result<(), TransportError>) {
+    if let Err(error) = result {
+        service.broken_session(kind, (&error).into());
+    }
+}
