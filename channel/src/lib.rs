@@ -32,6 +32,7 @@ pub mod diagnostics;
 pub mod digest;
 pub mod error;
 pub mod frame;
+pub mod fuzzing;
 pub mod handshake;
 pub mod keys;
 pub mod limits;

@@ -257,3 +257,115 @@ impl Refusal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::closed::tests::assert_closed;
+    use crate::handshake::{Accepting, Initiator, Opening, Progress, Responder};
+
+    /// What a program will speak when there is a version 2.
+    const NEXT: Spoken = Spoken {
+        newest: ProtocolVersion(2),
+        oldest: ProtocolVersion(1),
+    };
+
+    fn preamble(version: u16, newest: u16) -> [u8; Preamble::LENGTH] {
+        let (version, newest) = (ProtocolVersion(version), ProtocolVersion(newest));
+        Preamble {
+            version,
+            newest,
+            purpose: Use::Diagnostics,
+        }
+        .to_bytes()
+    }
+
+    #[test]
+    fn the_lists_are_closed() {
+        assert_closed!(Use);
+        assert_closed!(RefusalCode);
+    }
+
+    #[test]
+    fn the_bytes_are_as_the_protocol_writes_them() {
+        let expected = b"narthex\0\x00\x01\x00\x01\x01\x01\x00\x00";
+        assert_eq!(&preamble(1, 1), expected);
+        assert_eq!(
+            Preamble::read(expected, Spoken::HERE).map(|read| read.purpose),
+            Ok(Use::Diagnostics)
+        );
+        let refusal = Refusal {
+            code: RefusalCode::Version,
+            spoken: NEXT,
+        };
+        assert_eq!(&refusal.to_bytes(), b"narthex!\x01\x00\x00\x01\x00\x02");
+        assert_eq!(Refusal::read(&refusal.to_bytes()), Some(refusal));
+        for defect in [
+            b"narthex?\x01\x00\x00\x01\x00\x02".as_slice(),
+            b"narthex!\x09\x00\x00\x01\x00\x02",
+            b"narthex!\x01\x01\x00\x01\x00\x02",
+            b"narthex!\x01\x00\x00\x01\x00",
+        ] {
+            assert_eq!(Refusal::read(defect), None);
+        }
+    }
+
+    #[test]
+    fn each_end_speaks_the_newest_version_and_the_one_before() {
+        let judge = |version, newest, spoken| {
+            Preamble::read(&preamble(version, newest), spoken).map(|read| read.version.0)
+        };
+        let unsupported = |offered| {
+            Err(ChannelError::UnsupportedVersion {
+                offered: ProtocolVersion(offered),
+            })
+        };
+        // An initiator of version 1 meets the next program, and the other way round.
+        assert_eq!(judge(1, 1, NEXT), Ok(1));
+        assert_eq!(judge(2, 2, NEXT), Ok(2));
+        assert_eq!(judge(2, 2, Spoken::HERE), unsupported(2));
+        assert_eq!(judge(1, 2, Spoken::HERE), Ok(1));
+        // Two steps are too many.
+        let later = Spoken {
+            newest: ProtocolVersion(3),
+            oldest: ProtocolVersion(2),
+        };
+        assert_eq!(judge(1, 1, later), unsupported(1));
+    }
+
+    #[test]
+    fn a_downgrade_that_both_ends_need_not_make_is_refused() {
+        let judge = |version, newest| Preamble::read(&preamble(version, newest), NEXT).err();
+        let downgrade = |offered, newest| {
+            let (offered, newest) = (ProtocolVersion(offered), ProtocolVersion(newest));
+            Some(ChannelError::Downgrade { offered, newest })
+        };
+        assert_eq!(judge(1, 2), downgrade(1, 2));
+        assert_eq!(judge(1, 9), downgrade(1, 9));
+        // A newest version under the one offered makes no sense.
+        assert_eq!(judge(2, 1), downgrade(2, 1));
+    }
+
+    /// Somebody in between talks an initiator of the next program down to version 1, and hides it
+    /// from the responder: the two then have different prologues.
+    #[test]
+    fn a_hidden_downgrade_fails_the_handshake() {
+        let made = Preamble {
+            version: ProtocolVersion(1),
+            newest: ProtocolVersion(2),
+            purpose: Use::Diagnostics,
+        };
+        let (initiator, first) =
+            Initiator::with_preamble(&Opening::Diagnostics, made, None).unwrap();
+        let responder = Responder::with(&Accepting::Diagnostics, NEXT, None);
+        let message = &first[2 + Preamble::LENGTH + 2..];
+        let Ok(Progress::Awaiting(responder)) = responder.receive(&preamble(1, 1)) else {
+            panic!()
+        };
+        let Ok(Progress::Established { reply, .. }) = responder.receive(message) else {
+            panic!()
+        };
+        let refused = initiator.receive(&reply[2..]).err();
+        assert_eq!(refused, Some(ChannelError::HandshakeAuthentication));
+    }
+}

@@ -52,7 +52,7 @@ const READ_BYTES: usize = 16 * 1024;
 pub struct Connection<S> {
     stream: S,
     session: Session,
-    decoder: Decoder,
+    incoming: Incoming,
     timeouts: Timeouts,
     /// Whether a content has begun to come in.
     within_content: bool,
@@ -72,13 +72,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (initiator, first) = Initiator::new(opening)?;
         let handshake = async {
             write_all(&mut stream, &first, Phase::Handshake).await?;
-            let mut decoder = Decoder::new();
-            let frame = next_frame(&mut stream, &mut decoder, Phase::Handshake).await?;
+            let mut incoming = Incoming::new();
+            let frame = incoming.next_frame(&mut stream, Phase::Handshake).await?;
             let session = initiator.receive(&frame.ok_or(ChannelError::Truncated)?)?;
-            Ok((session, decoder))
+            Ok((session, incoming))
         };
-        let (session, decoder) = within(timeouts.handshake, Phase::Handshake, handshake).await?;
-        Ok(Self::established(stream, session, decoder, timeouts))
+        let (session, incoming) = within(timeouts.handshake, Phase::Handshake, handshake).await?;
+        Ok(Self::established(stream, session, incoming, timeouts))
     }
 
     /// Awaits a session over an accepted stream. If the preamble is not acceptable, the initiator
@@ -94,14 +94,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<Self, TransportError> {
         let mut responder = Responder::new(accepting);
         let handshake = async {
-            let mut decoder = Decoder::new();
+            let mut incoming = Incoming::new();
             loop {
-                let frame = next_frame(&mut stream, &mut decoder, Phase::Handshake).await?;
+                let frame = incoming.next_frame(&mut stream, Phase::Handshake).await?;
                 match responder.receive(&frame.ok_or(ChannelError::Truncated)?) {
                     Ok(Progress::Awaiting(next)) => responder = next,
                     Ok(Progress::Established { session, reply }) => {
                         write_all(&mut stream, &reply, Phase::Handshake).await?;
-                        return Ok((*session, decoder));
+                        return Ok((*session, incoming));
                     }
                     Err(rejection) => {
                         // The reason matters more than whether the peer still listens.
@@ -113,16 +113,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         };
-        let (session, decoder) = within(timeouts.handshake, Phase::Handshake, handshake).await?;
-        Ok(Self::established(stream, session, decoder, timeouts))
+        let (session, incoming) = within(timeouts.handshake, Phase::Handshake, handshake).await?;
+        Ok(Self::established(stream, session, incoming, timeouts))
     }
 
-    fn established(stream: S, session: Session, mut decoder: Decoder, timeouts: Timeouts) -> Self {
-        decoder.handshake_done();
+    fn established(
+        stream: S,
+        session: Session,
+        mut incoming: Incoming,
+        timeouts: Timeouts,
+    ) -> Self {
+        incoming.decoder.handshake_done();
         Self {
             stream,
             session,
-            decoder,
+            incoming,
             timeouts,
             within_content: false,
         }
@@ -182,8 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.session.peer_closed() {
             return Ok(None);
         }
-        if self.decoder.is_empty() && !self.within_content {
-            let reading = read_some(&mut self.stream, &mut self.decoder, Phase::Idle);
+        if self.incoming.decoder.is_empty() && !self.within_content {
+            let reading = self.incoming.read_some(&mut self.stream, Phase::Idle);
             if within(self.timeouts.idle, Phase::Idle, reading).await? == Read::Ended {
                 self.session.transport_ended()?;
                 return Ok(None);
@@ -195,7 +200,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn receive_rest(&mut self) -> Result<Option<SecretBytes>, TransportError> {
         loop {
-            let frame = next_frame(&mut self.stream, &mut self.decoder, Phase::Receive).await?;
+            let frame = self
+                .incoming
+                .next_frame(&mut self.stream, Phase::Receive)
+                .await?;
             let Some(frame) = frame else {
                 self.session.transport_ended()?;
                 return Ok(None);
@@ -228,25 +236,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ///
     /// # Errors
     ///
-    /// [`TransportError`]; everything sent before has been written all the same.
-    pub async fn close(mut self) -> Result<(), TransportError> {
-        let frame = self.session.close()?;
-        let timeout = self.timeouts.message;
-        let closing = async {
-            write_all(&mut self.stream, &frame, Phase::Close).await?;
-            self.stream
+    /// [`TransportError`]; everything sent before has been written all the same. That a peer which
+    /// has closed too no longer listens is no error.
+    pub async fn close(self) -> Result<(), TransportError> {
+        let Self {
+            stream,
+            mut session,
+            mut incoming,
+            timeouts,
+            within_content: _,
+        } = self;
+        let frame = session.close()?;
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let writing = async {
+            write_all(&mut writer, &frame, Phase::Close).await?;
+            writer
                 .shutdown()
                 .await
-                .map_err(TransportError::io(Phase::Close))?;
-            while !self.session.peer_closed() {
-                match next_frame(&mut self.stream, &mut self.decoder, Phase::Close).await? {
-                    Some(frame) => drop(self.session.receive(&frame)?),
-                    None => self.session.transport_ended()?,
+                .map_err(TransportError::io(Phase::Close))
+        };
+        let reading = async {
+            while !session.peer_closed() {
+                match incoming.next_frame(&mut reader, Phase::Close).await? {
+                    Some(frame) => drop(session.receive(&frame)?),
+                    None => session.transport_ended()?,
                 }
             }
             Ok(())
         };
-        within(timeout, Phase::Close, closing).await
+        let closing = async {
+            let (_written, read) = tokio::join!(writing, reading);
+            read
+        };
+        within(timeouts.message, Phase::Close, closing).await
     }
 }
 
@@ -256,44 +278,60 @@ enum Read {
     Ended,
 }
 
-/// Reads once. A read of zero bytes is the end of the stream.
-async fn read_some<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    decoder: &mut Decoder,
-    phase: Phase,
-) -> Result<Read, TransportError> {
-    let mut buffer = [0; READ_BYTES];
-    loop {
-        match stream.read(&mut buffer).await {
-            Ok(0) => return Ok(Read::Ended),
-            Ok(count) => {
-                decoder.push(buffer.get(..count).unwrap_or_default());
-                return Ok(Read::Some);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // A reset is an end: whether it came too early, the session judges.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Read::Ended),
-            Err(error) => return Err(TransportError::io(phase)(error)),
-        }
-    }
+/// What has come in and was not yet taken. The buffer lives on the heap, so that futures stay small.
+struct Incoming {
+    decoder: Decoder,
+    buffer: Box<[u8]>,
 }
 
-/// The next frame, or nothing if the stream has ended before one began.
-async fn next_frame<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    decoder: &mut Decoder,
-    phase: Phase,
-) -> Result<Option<Vec<u8>>, TransportError> {
-    loop {
-        if let Some(frame) = decoder.next_frame()? {
-            return Ok(Some(frame));
+impl Incoming {
+    fn new() -> Self {
+        Self {
+            decoder: Decoder::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
         }
-        if read_some(stream, decoder, phase).await? == Read::Ended {
-            return if decoder.is_empty() {
-                Ok(None)
-            } else {
-                Err(ChannelError::Truncated.into())
-            };
+    }
+
+    /// Reads once. A read of zero bytes is the end of the stream.
+    async fn read_some<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        phase: Phase,
+    ) -> Result<Read, TransportError> {
+        loop {
+            match stream.read(&mut self.buffer).await {
+                Ok(0) => return Ok(Read::Ended),
+                Ok(count) => {
+                    self.decoder
+                        .push(self.buffer.get(..count).unwrap_or_default());
+                    return Ok(Read::Some);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A reset is an end: whether it came too early, the session judges.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(Read::Ended);
+                }
+                Err(error) => return Err(TransportError::io(phase)(error)),
+            }
+        }
+    }
+
+    /// The next frame, or nothing if the stream has ended before one began.
+    async fn next_frame<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        phase: Phase,
+    ) -> Result<Option<Vec<u8>>, TransportError> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(Some(frame));
+            }
+            if self.read_some(stream, phase).await? == Read::Ended {
+                return match self.decoder.is_empty() {
+                    true => Ok(None),
+                    false => Err(ChannelError::Truncated.into()),
+                };
+            }
         }
     }
 }

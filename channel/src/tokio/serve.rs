@@ -182,3 +182,122 @@ impl Pause {
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    const LIMITS: ServeLimits = ServeLimits {
+        max_connections: 2,
+        max_lifetime: Duration::from_secs(30),
+        drain: Duration::from_secs(5),
+    };
+
+    /// Accepts what the script says, then waits forever.
+    async fn run<H, F>(
+        script: Vec<io::Result<u32>>,
+        limits: ServeLimits,
+        run_for: Duration,
+        handler: H,
+    ) -> ServeSummary
+    where
+        H: Fn(u32) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let script = RefCell::new(VecDeque::from(script));
+        let statistics = Arc::new(ServeStatistics::default());
+        let accept = || {
+            let next = script.borrow_mut().pop_front();
+            async {
+                match next {
+                    Some(outcome) => outcome,
+                    None => core::future::pending().await,
+                }
+            }
+        };
+        let stop = tokio::time::sleep(run_for);
+        accept_all(accept, limits, &statistics, stop, handler).await;
+        statistics.summary()
+    }
+
+    fn os(code: i32) -> io::Result<u32> {
+        Err(io::Error::from_raw_os_error(code))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_failure_to_accept_ends_the_listener() {
+        const EMFILE: i32 = 24;
+        const ENFILE: i32 = 23;
+        const ENOBUFS: i32 = 105;
+        const ECONNABORTED: i32 = 103;
+        const EPERM: i32 = 1;
+        let mut script: Vec<_> = [EMFILE, ENFILE, ENOBUFS, ECONNABORTED, EPERM]
+            .map(os)
+            .into();
+        script.extend((0..100).map(|_| os(EMFILE)));
+        script.push(Ok(1));
+        let summary = run(script, LIMITS, Duration::from_secs(200), |_| async {}).await;
+        assert_eq!(
+            (summary.accepted, summary.failed, summary.open),
+            (1, 105, 0)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_wait_for_a_place() {
+        let script = (1..=5).map(Ok).collect();
+        let second = Duration::from_secs(1);
+        let begun = tokio::time::Instant::now();
+        let (done, mut finished) = tokio::sync::mpsc::unbounded_channel();
+        let summary = run(script, LIMITS, Duration::from_secs(10), move |number| {
+            let done = done.clone();
+            async move {
+                tokio::time::sleep(second).await;
+                done.send((number, begun.elapsed().as_secs())).unwrap();
+            }
+        })
+        .await;
+        assert_eq!((summary.accepted, summary.open, summary.expired), (5, 0, 0));
+        assert!(summary.waits >= 2);
+        let mut times = Vec::new();
+        while let Some((_, time)) = finished.recv().await {
+            times.push(time);
+        }
+        assert_eq!(times, [1, 1, 2, 2, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_its_lifetime() {
+        let forever = |_| core::future::pending();
+        let summary = run(vec![Ok(1)], LIMITS, Duration::from_secs(60), forever).await;
+        assert_eq!((summary.accepted, summary.open, summary.expired), (1, 0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stopping_waits_for_connections_but_not_for_ever() {
+        let begun = tokio::time::Instant::now();
+        let work = |number: u32| tokio::time::sleep(Duration::from_secs(u64::from(number)));
+        let summary = run(vec![Ok(3), Ok(20)], LIMITS, Duration::from_secs(1), work).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(6));
+        assert_eq!((summary.accepted, summary.open, summary.expired), (2, 0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_panics_ends_its_own_connection_only() {
+        let script = vec![Ok(0), Ok(0), Ok(0), Ok(1)];
+        let (done, mut finished) = tokio::sync::mpsc::unbounded_channel();
+        let summary = run(script, LIMITS, Duration::from_secs(1), move |number| {
+            let done = done.clone();
+            async move {
+                assert!(number != 0, "on purpose");
+                done.send(number).unwrap();
+            }
+        })
+        .await;
+        assert_eq!((summary.accepted, summary.open), (4, 0));
+        assert_eq!(finished.recv().await, Some(1));
+    }
+}
