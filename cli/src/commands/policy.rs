@@ -12,6 +12,8 @@ use crate::input::parse_hex;
 use crate::moment::{parse_duration, parse_time};
 use crate::output::Output;
 
+use super::signing_arguments::SignArguments;
+
 /// Write, check, sign and compare the policy that several people agree on.
 #[derive(Debug, Args)]
 #[command(
@@ -38,10 +40,10 @@ pub(crate) enum Command {
     Init(InitArguments),
     Next(NextArguments),
     Lint(LintArguments),
-    Sign(SignArguments),
+    Sign(SignCommand),
     Verify(VerifyArguments),
     Diff(DiffArguments),
-    Submit(SubmitArguments),
+    Submit(SubmitCommand),
 }
 
 /// Start a policy directory with a first bundle to edit, review and sign.
@@ -131,9 +133,9 @@ Examples:
   narthex policy sign policy/bundles/0001.toml --as alice --key ~/.ssh/id_ed25519_sk.pub   # FIDO or agent
 
 The same by hand: ssh-keygen -Y sign -n policy@narthex -f KEY FILE, and rename to FILE.alice.sig")]
-pub(crate) struct SignArguments {
+pub(crate) struct SignCommand {
     #[command(flatten)]
-    pub(crate) sign: crate::commands::signing_arguments::SignArguments,
+    pub(crate) sign: SignArguments,
 }
 
 /// Verify a policy directory: every signature, threshold and succession from the first bundle on.
@@ -178,7 +180,7 @@ Example:
   narthex policy submit policy/ --service unix:/run/narthex/admin.sock
 
 It needs no order: the service judges each file by its own signatures, and counts what it already has.")]
-pub(crate) struct SubmitArguments {
+pub(crate) struct SubmitCommand {
     #[command(flatten)]
     pub(crate) submit: Delivery,
 }

@@ -18,6 +18,7 @@ use crate::judge::parse_replay_at;
 /// Appraise an attestation document: signature, chain, freshness, and what you expect of it.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "narthex verify DOC (--policy DIR --release NAME | --pcr N=HEX …) [OPTIONS]",
     group = ArgGroup::new("expectation").required(true).multiple(true).args([
         "policy", "pcr", "role_arn", "instance_id", "nonce", "user_data", "workload_data",
         "public_key",

@@ -96,8 +96,8 @@ impl Document<'_> {
             let validity = format!("{} to {}", certificate.not_before, certificate.not_after);
             table.row([
                 &certificate.position.to_string(),
-                &printable(&certificate.subject),
                 &validity,
+                &printable(&certificate.subject),
             ]);
         }
         table.text()

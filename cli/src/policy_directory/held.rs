@@ -141,10 +141,26 @@ fn lineage(
                         left_out.push(LeftOut { file: file.short_name(), refusal });
                         chain.pop();
                     }
-                    _ => return Err(from_refusal(&refusal, "the policy does not hold")),
+                    _ => return Err(no_policy(&refusal, newest)),
                 }
             }
         }
+    }
+}
+
+/// The lineage does not hold. With one bundle left the fault is in it.
+fn no_policy(refusal: &Refusal, last: Option<&FileOnDisk>) -> Failure {
+    let place = last.map_or_else(|| "the policy".to_owned(), |file| match file.signed.signatures.len() {
+        0 => format!("{} (nobody has signed it)", file.short_name()),
+        _ => format!("the policy up to {}", file.short_name()),
+    });
+    let failure = Failure::refused(refusal.id(), format!("{place}: {}", refusal.detail()));
+    match refusal.reason() {
+        Reason::BundleUnderSigned | Reason::BundleUnderSignedByNew => {
+            failure.next("reviewers sign it with `narthex policy sign FILE --as PERSON --key KEY`")
+        }
+        Reason::BundleGenesis => failure.next("this is another policy than the one --genesis names"),
+        _ => failure.next("`narthex policy lint FILE` says what is wrong with a file by itself"),
     }
 }
 
@@ -174,11 +190,6 @@ fn note(left_out: &mut Vec<LeftOut>, file: &FileOnDisk, result: Result<(), Refus
     if let Err(refusal) = result {
         left_out.push(LeftOut { file: file.short_name(), refusal });
     }
-}
-
-/// A refusal of the policy crate as a failure of the command.
-fn from_refusal(refusal: &Refusal, what: &str) -> Failure {
-    Failure::refused(refusal.id(), format!("{what}: {}", refusal.detail()))
 }
 
 fn digest_from(bytes: &[u8]) -> Outcome<Digest384> {
