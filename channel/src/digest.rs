@@ -105,7 +105,7 @@ mod tests {
         );
         assert_eq!(Digest384::from_hex(&digest.to_hex()), Some(digest));
         assert_eq!(Digest384::from_hex(&digest.to_hex().to_uppercase()), None);
-        assert_eq!(Digest384::from_hex(&digest.to_hex()[1..]), None);
+        assert_eq!(Digest384::from_hex("cb00"), None);
         assert_eq!(Digest384::from_hex(&format!("{digest}00")), None);
     }
 

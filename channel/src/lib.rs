@@ -9,7 +9,7 @@
 //! 2. Contents travel in both directions through a [`Session`], which cuts them into [`frame`]s.
 //! 3. Each content is a [`Message`]: see [`diagnostics`], [`keys`], [`administration`], [`policy`].
 //! 4. An attestation document is tied to the session by a [`binding`], and released keys are
-//!    sealed once more by [`seal`].
+//!    sealed once more by [`mod@seal`].
 //!
 //! All of this is bytes in, values out: no sockets, no files, no clock. Randomness comes from the
 //! operating system. The feature `tokio` adds a thin shell with sockets and timeouts.

@@ -255,7 +255,7 @@ mod tests {
             ALICE_PUBLIC
         );
         assert_eq!(StaticPublic::from_hex(&ALICE_PUBLIC.to_uppercase()), None);
-        assert_eq!(StaticPublic::from_hex(&ALICE_PUBLIC[2..]), None);
+        assert_eq!(StaticPublic::from_hex("8520"), None);
     }
 
     #[test]

@@ -3,6 +3,14 @@
 //!
 //! Delays are in `delays.rs`, with a virtual clock.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![allow(clippy::unreachable)] // Tests say by panicking.
+
 mod common;
 
 use common::{
@@ -298,7 +306,7 @@ fn a_dropped_frame_is_noticed() {
 fn a_replayed_frame_is_refused() {
     let (mut operator, mut agent) = operator_and_agent();
     let [first, second, _] = three_frames(&mut operator);
-    deliver(&mut agent, &[first.clone()]).unwrap();
+    deliver(&mut agent, std::slice::from_ref(&first)).unwrap();
     deliver(&mut agent, &[second]).unwrap();
     assert_eq!(refusal(&mut agent, &first), "frame.replayed");
 }

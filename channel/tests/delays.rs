@@ -1,6 +1,14 @@
 //! A man in the middle who delays, trickles, withholds and cuts: every wait ends, at the time
 //! stated and for its own reason. The clock is virtual.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![allow(clippy::unreachable)] // Tests say by panicking.
+
 mod common;
 
 use std::time::Duration;

@@ -1,5 +1,13 @@
 //! Real sockets of every kind that this machine has.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![allow(clippy::unreachable)] // Tests say by panicking.
+
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
