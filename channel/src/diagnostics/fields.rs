@@ -145,6 +145,8 @@ closed! {
         PressureIoFull300 = 0x0627, "pressure.io_full_300";
         /// All the time all tasks waited for input or output (duration).
         PressureIoFullTotal = 0x0628, "pressure.io_full_total";
+        /// Whether the kernel measures pressure at all (flag).
+        PressureAvailable = 0x0631, "pressure.available";
 
         /// What kind of filesystem it is (state, by index).
         FilesystemKind = 0x0701, "filesystems.kind";
@@ -235,6 +237,42 @@ closed! {
         WorkloadDocuments = 0x0a0e, "workload.documents";
         /// Requests on its local socket that were refused (count).
         WorkloadRequestsRefused = 0x0a0f, "workload.requests_refused";
+        /// Whether every measure of confinement that was asked for holds (flag).
+        WorkloadConfined = 0x0a10, "workload.confined";
+        /// It has a user and group of its own (flag).
+        WorkloadOwnUser = 0x0a11, "workload.own_user";
+        /// No program that it starts can gain rights (flag).
+        WorkloadNoNewPrivileges = 0x0a12, "workload.no_new_privileges";
+        /// It has no capability (flag).
+        WorkloadNoCapabilities = 0x0a13, "workload.no_capabilities";
+        /// It can make no user namespace (flag).
+        WorkloadNoUserNamespaces = 0x0a14, "workload.no_user_namespaces";
+        /// Its resource limits are set (flag).
+        WorkloadResourceLimits = 0x0a15, "workload.resource_limits";
+        /// It has a session of its own (flag).
+        WorkloadOwnSession = 0x0a16, "workload.own_session";
+        /// It ends when the agent does (flag).
+        WorkloadEndsWithAgent = 0x0a17, "workload.ends_with_agent";
+        /// It inherited no open file but its pipes (flag).
+        WorkloadNoInheritedFiles = 0x0a18, "workload.no_inherited_files";
+        /// It has a mount namespace of its own (flag).
+        WorkloadPrivateMounts = 0x0a19, "workload.private_mounts";
+        /// set-user-id bits have no effect for it (flag).
+        WorkloadNoSetUserId = 0x0a1a, "workload.no_set_user_id";
+        /// Only it sees its key files (flag).
+        WorkloadPrivateKeyFiles = 0x0a1b, "workload.private_key_files";
+        /// Its temporary files are its own (flag).
+        WorkloadPrivateTemporaryFiles = 0x0a1c, "workload.private_temporary_files";
+        /// Its memory is limited (flag; absent when no limit is configured).
+        WorkloadMemoryLimit = 0x0a1d, "workload.memory_limit";
+        /// The number of its processes is limited (flag; absent when no limit is configured).
+        WorkloadProcessLimit = 0x0a1e, "workload.process_limit";
+        /// It is in a control group of its own (flag).
+        WorkloadOwnControlGroup = 0x0a1f, "workload.own_control_group";
+        /// The step at which its start failed (state).
+        WorkloadLaunchStep = 0x0a20, "workload.launch_step";
+        /// The kernel's error number for that step (count).
+        WorkloadLaunchError = 0x0a21, "workload.launch_error";
 
         /// Processes killed for want of memory (count).
         KernelOutOfMemory = 0x0b01, "kernel-events.out_of_memory";
@@ -258,6 +296,8 @@ closed! {
         KernelMessages = 0x0b0a, "kernel-events.messages";
         /// Messages lost before they could be read (count).
         KernelLost = 0x0b0b, "kernel-events.lost";
+        /// Whether the kernel's messages can be read at all (flag).
+        KernelReadable = 0x0b0c, "kernel-events.readable";
 
         /// First number of the module's version (count).
         NsmVersionMajor = 0x0c01, "nsm.version_major";
@@ -478,6 +518,33 @@ closed! {
         OtherRandom = 113, "other-hwrng";
         /// No device does.
         NoRandom = 114, "no-hwrng";
+
+        /// Starting the process that starts the workload.
+        StepShepherd = 128, "step-shepherd";
+        /// Making the key files.
+        StepKeyFiles = 129, "step-key-files";
+        /// Making or joining the control group.
+        StepControlGroup = 130, "step-control-group";
+        /// Making the workload's process.
+        StepFork = 131, "step-fork";
+        /// Its session and signals.
+        StepSession = 132, "step-session";
+        /// Its mounts.
+        StepMounts = 133, "step-mounts";
+        /// Its resource limits.
+        StepResourceLimits = 134, "step-resource-limits";
+        /// Its user.
+        StepUser = 135, "step-user";
+        /// Its capabilities.
+        StepCapabilities = 136, "step-capabilities";
+        /// Its filters for system calls.
+        StepSystemCalls = 137, "step-system-calls";
+        /// Its standard input and output.
+        StepFiles = 138, "step-files";
+        /// Its working directory.
+        StepWorkingDirectory = 139, "step-working-directory";
+        /// The program itself.
+        StepProgram = 140, "step-program";
     }
 }
 

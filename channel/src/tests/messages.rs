@@ -457,3 +457,72 @@ fn a_whole_message_over_its_bound_is_refused_unread() {
         })
     );
 }
+
+/// The bounds of the parts add up to no more than the bound of the whole.
+#[test]
+fn the_longest_messages_fit() {
+    let longest_signature = crate::ArmoredSignature::new(&"s".repeat(4096)).unwrap();
+    let request = CallRequest {
+        order: vec![0; 16_384],
+        order_signature: longest_signature.clone(),
+        approvals: vec![longest_signature.clone(); 16],
+        call: vec![0; 4096],
+        call_signature: longest_signature.clone(),
+        log_proof: Some(vec![0; 32_768]),
+    };
+    assert!(CallRequest::from_bytes(&request.to_bytes().unwrap()).is_ok());
+
+    let fields = (0..1024).map(|index| Field {
+        name: FieldName::ShutdownGrace,
+        selector: crate::diagnostics::Selector::Key(
+            crate::KeyName::new(&format!("{index:064}")).unwrap(),
+        ),
+        value: Value::Digest(Digest384::ZERO),
+    });
+    let CallAnswer::Done(body) = samples::call_done() else {
+        panic!()
+    };
+    let answer = CallAnswer::Done(ResultBody {
+        fields: fields.collect(),
+        ..body
+    });
+    assert!(CallAnswer::from_bytes(&answer.to_bytes().unwrap()).is_ok());
+
+    let name = |index: usize| crate::KeyName::new(&format!("{index:064}")).unwrap();
+    let request = KeyRequest {
+        keys: (0..32)
+            .map(|index| crate::keys::KeyWanted {
+                name: name(index),
+                version: Some(u32::MAX),
+            })
+            .collect(),
+        statement: vec![0; 1024],
+        ..samples::key_request()
+    };
+    assert!(KeyRequest::from_bytes(&request.to_bytes().unwrap()).is_ok());
+    let sealed = |index| SealedKey {
+        name: name(index),
+        version: u32::MAX,
+        ciphertext: vec![0; 4112],
+        ..samples::sealed_key()
+    };
+    let answer = KeyAnswer::Released((0..32).map(sealed).collect());
+    assert!(KeyAnswer::from_bytes(&answer.to_bytes().unwrap()).is_ok());
+
+    let request = AdministrationRequest {
+        order: vec![0; 16_384],
+        signature: longest_signature.clone(),
+        approvals: vec![longest_signature; 16],
+        payload: Some(SecretBytes::from(vec![0; 4_063_232])),
+    };
+    assert!(AdministrationRequest::from_bytes(&request.to_bytes().unwrap()).is_ok());
+    let answer = AdministrationAnswer::Done {
+        body: vec![0; 4_193_280],
+    };
+    assert!(AdministrationAnswer::from_bytes(&answer.to_bytes().unwrap()).is_ok());
+    let welcome = Welcome {
+        document: vec![0; 16_640],
+        statement: vec![0; 1024],
+    };
+    assert!(Welcome::from_bytes(&welcome.to_bytes().unwrap()).is_ok());
+}

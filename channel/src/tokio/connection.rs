@@ -248,13 +248,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } = self;
         let frame = session.close()?;
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let writing = async {
-            write_all(&mut writer, &frame, Phase::Close).await?;
-            writer
-                .shutdown()
-                .await
-                .map_err(TransportError::io(Phase::Close))
-        };
         let reading = async {
             while !session.peer_closed() {
                 match incoming.next_frame(&mut reader, Phase::Close).await? {
@@ -265,7 +258,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(())
         };
         let closing = async {
+            let writing = write_all(&mut writer, &frame, Phase::Close);
             let (_written, read) = tokio::join!(writing, reading);
+            // The transport is shut only now: some relays take half a shutdown for a whole one,
+            // and would cut off what the peer is still sending.
+            let _shut = writer.shutdown().await;
             read
         };
         within(timeouts.message, Phase::Close, closing).await
