@@ -41,21 +41,35 @@ fn as_root_everything_an_enclave_asks_for_holds() {
         touch $OUT/done; exec sleep 1000";
     fs::write("/tmp/narthex-test-not-for-the-workload", "x").unwrap();
     run(async {
-        let workload = spawn(Some(place.settings(&place.config(script, ""), Mode::Enclave)));
-        workload.deliver_keys(vec![key("a", b"key bytes")]).await.unwrap();
+        let workload = spawn(Some(
+            place.settings(&place.config(script, ""), Mode::Enclave),
+        ));
+        workload
+            .deliver_keys(vec![key("a", b"key bytes")])
+            .await
+            .unwrap();
         workload.start().await.unwrap();
         until("the script", || place.out().join("done").exists()).await;
 
         let confinement = workload.snapshot().confinement.unwrap();
         assert!(confinement.missing().is_empty(), "{:?}", confinement);
         let seen_by_agent = fs::read_dir(place.keys()).unwrap().count();
-        assert_eq!(seen_by_agent, 0, "keys are in the workload's namespace only");
+        assert_eq!(
+            seen_by_agent, 0,
+            "keys are in the workload's namespace only"
+        );
         workload.stop(None).await.unwrap();
     });
     let status = place.seen("status");
     for (key, wanted) in [
-        ("Uid", format!("{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}")),
-        ("Gid", format!("{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}")),
+        (
+            "Uid",
+            format!("{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}"),
+        ),
+        (
+            "Gid",
+            format!("{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}\t{WORKLOAD}"),
+        ),
         ("CapInh", "0".repeat(16)),
         ("CapPrm", "0".repeat(16)),
         ("CapEff", "0".repeat(16)),
@@ -72,20 +86,42 @@ fn as_root_everything_an_enclave_asks_for_holds() {
     // `ls` itself has the directory open as 3.
     let fds = place.seen("fds");
     assert_eq!(fds.matches(" -> ").count(), 4, "{fds}");
-    assert!(fds.contains("0 -> /dev/null") && fds.contains("2 -> pipe:"), "{fds}");
-    assert_eq!(place.seen("core").trim(), "0", "in blocks of 512: the limit of 1 byte");
+    assert!(
+        fds.contains("0 -> /dev/null") && fds.contains("2 -> pipe:"),
+        "{fds}"
+    );
+    assert_eq!(
+        place.seen("core").trim(),
+        "0",
+        "in blocks of 512: the limit of 1 byte"
+    );
     assert_eq!(place.seen("umask").trim(), "0077");
-    assert!(!place.seen("tmp").contains("narthex-test"), "/tmp is its own");
+    assert!(
+        !place.seen("tmp").contains("narthex-test"),
+        "/tmp is its own"
+    );
     assert!(!Path::new("/tmp/mine").exists());
     let mounts = place.seen("mounts");
-    assert!(mounts.lines().all(|line| line.contains("nosuid")), "{mounts}");
+    assert!(
+        mounts.lines().all(|line| line.contains("nosuid")),
+        "{mounts}"
+    );
     assert!(!mounts.contains("shared:"), "nothing propagates: {mounts}");
-    let keys_mount = mounts.lines().find(|line| line.contains("/run/keys ")).unwrap();
+    let keys_mount = mounts
+        .lines()
+        .find(|line| line.contains("/run/keys "))
+        .unwrap();
     for option in ["nosuid", "nodev", "noexec", "tmpfs"] {
         assert!(keys_mount.contains(option), "{keys_mount}");
     }
-    assert_eq!(place.seen("keys").lines().next(), Some(&*format!("750 0 {WORKLOAD}")));
-    assert_eq!(place.seen("keys").lines().nth(1), Some(&*format!("400 {WORKLOAD} {WORKLOAD}")));
+    assert_eq!(
+        place.seen("keys").lines().next(),
+        Some(&*format!("750 0 {WORKLOAD}"))
+    );
+    assert_eq!(
+        place.seen("keys").lines().nth(1),
+        Some(&*format!("400 {WORKLOAD} {WORKLOAD}"))
+    );
     assert_eq!(place.seen("a"), "key bytes");
     assert_eq!(place.seen("listed"), "a\n", "it cannot add files");
     let mut names: Vec<_> = place
@@ -98,7 +134,12 @@ fn as_root_everything_an_enclave_asks_for_holds() {
     assert_eq!(names, ["NARTHEX_KEYS", "OUT", "PATH"]);
     // Field 6 of stat is the session; 7 the terminal.
     let stat = place.seen("stat");
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     assert_eq!(fields[4], "0", "no terminal: {stat}");
     let _ = fs::remove_file("/tmp/narthex-test-not-for-the-workload");
 }
@@ -117,10 +158,17 @@ fn an_enclave_does_not_start_a_workload_without_the_limit_it_asks_for() {
         let config = place.config("exit 0", "memory_max_bytes = 10000000");
         let enclave = spawn(Some(place.settings(&config, Mode::Enclave)));
         let refused = enclave.start().await.unwrap_err();
-        assert!(matches!(refused, WorkloadError::NotStarted(LaunchStep::ControlGroup, _)));
+        assert!(matches!(
+            refused,
+            WorkloadError::NotStarted(LaunchStep::ControlGroup, _)
+        ));
         let local = spawn(Some(place.settings(&config, Mode::Local)));
         local.start().await.unwrap();
-        let state = local.snapshot().confinement.unwrap().state(ConfinementMeasure::MemoryLimit);
+        let state = local
+            .snapshot()
+            .confinement
+            .unwrap()
+            .state(ConfinementMeasure::MemoryLimit);
         assert_eq!(state, MeasureState::NotEnforced, "--local says so");
         local.stop(None).await.unwrap();
     });
@@ -133,44 +181,57 @@ fn an_enclave_does_not_start_a_workload_below_tmp() {
     }
     let place = Place::new();
     run(async {
-        let enclave = spawn(Some(place.settings(&place.config("exit 0", ""), Mode::Enclave)));
+        let enclave = spawn(Some(
+            place.settings(&place.config("exit 0", ""), Mode::Enclave),
+        ));
         let refused = enclave.start().await.unwrap_err();
-        assert!(matches!(refused, WorkloadError::NotStarted(LaunchStep::Mounts, _)), "{refused}");
+        assert!(
+            matches!(refused, WorkloadError::NotStarted(LaunchStep::Mounts, _)),
+            "{refused}"
+        );
     });
 }
 
 #[test]
 fn without_root_what_cannot_be_had_is_reported_and_the_rest_holds() {
-    as_ordinary_user("without_root_what_cannot_be_had_is_reported_and_the_rest_holds", || {
-        let place = Place::new();
-        let script = format!(
-            "{STATUS}; stat -c %a $NARTHEX_KEYS/a > $OUT/mode; touch $OUT/done; exec sleep 1000"
-        );
-        run(async {
-            let workload = place.workload(&script, "pids_max = 50");
-            workload.deliver_keys(vec![key("a", b"key bytes")]).await.unwrap();
-            workload.start().await.unwrap();
-            until("the script", || place.out().join("done").exists()).await;
-            let confinement = workload.snapshot().confinement.unwrap();
-            for measure in ConfinementMeasure::ALL {
-                let wanted = match measure {
-                    ConfinementMeasure::MemoryLimit => MeasureState::NotAsked,
-                    // A delegated hierarchy gives these to an ordinary user.
-                    ConfinementMeasure::OwnControlGroup | ConfinementMeasure::ProcessLimit => continue,
-                    other if other.needs_privilege() => MeasureState::NotEnforced,
-                    _ => MeasureState::Enforced,
-                };
-                assert_eq!(confinement.state(measure), wanted, "{}", measure.id());
-            }
-            workload.stop(None).await.unwrap();
-            assert_eq!(fs::read_dir(place.keys()).unwrap().count(), 0, "wiped");
-        });
-        let status = place.seen("status");
-        assert_eq!(status_line(&status, "CapPrm"), "0".repeat(16));
-        assert_eq!(status_line(&status, "NoNewPrivs"), "1");
-        assert_eq!(status_line(&status, "Seccomp"), "2");
-        assert_eq!(place.seen("mode").trim(), "400");
-    });
+    as_ordinary_user(
+        "without_root_what_cannot_be_had_is_reported_and_the_rest_holds",
+        || {
+            let place = Place::new();
+            let script = format!(
+                "{STATUS}; stat -c %a $NARTHEX_KEYS/a > $OUT/mode; touch $OUT/done; exec sleep 1000"
+            );
+            run(async {
+                let workload = place.workload(&script, "pids_max = 50");
+                workload
+                    .deliver_keys(vec![key("a", b"key bytes")])
+                    .await
+                    .unwrap();
+                workload.start().await.unwrap();
+                until("the script", || place.out().join("done").exists()).await;
+                let confinement = workload.snapshot().confinement.unwrap();
+                for measure in ConfinementMeasure::ALL {
+                    let wanted = match measure {
+                        ConfinementMeasure::MemoryLimit => MeasureState::NotAsked,
+                        // A delegated hierarchy gives these to an ordinary user.
+                        ConfinementMeasure::OwnControlGroup | ConfinementMeasure::ProcessLimit => {
+                            continue;
+                        }
+                        other if other.needs_privilege() => MeasureState::NotEnforced,
+                        _ => MeasureState::Enforced,
+                    };
+                    assert_eq!(confinement.state(measure), wanted, "{}", measure.id());
+                }
+                workload.stop(None).await.unwrap();
+                assert_eq!(fs::read_dir(place.keys()).unwrap().count(), 0, "wiped");
+            });
+            let status = place.seen("status");
+            assert_eq!(status_line(&status, "CapPrm"), "0".repeat(16));
+            assert_eq!(status_line(&status, "NoNewPrivs"), "1");
+            assert_eq!(status_line(&status, "Seccomp"), "2");
+            assert_eq!(place.seen("mode").trim(), "400");
+        },
+    );
 }
 
 fn user_namespaces_are_refused_here() {
@@ -178,7 +239,10 @@ fn user_namespaces_are_refused_here() {
     let script = "unshare --user true && touch $OUT/escaped
         unshare --map-root-user true && touch $OUT/escaped; touch $OUT/done";
     let outside = Command::new("unshare").args(["--user", "true"]).status();
-    assert!(outside.is_ok_and(|status| status.success()), "unshare works outside, or proves nothing");
+    assert!(
+        outside.is_ok_and(|status| status.success()),
+        "unshare works outside, or proves nothing"
+    );
     run(async {
         let workload = place.workload(script, "restart = \"never\"");
         workload.start().await.unwrap();
@@ -193,7 +257,10 @@ fn user_namespaces_are_refused() {
     if is_root() {
         user_namespaces_are_refused_here();
     }
-    as_ordinary_user("user_namespaces_are_refused", user_namespaces_are_refused_here);
+    as_ordinary_user(
+        "user_namespaces_are_refused",
+        user_namespaces_are_refused_here,
+    );
 }
 
 /// Daemons in sessions of their own, deaf to SIGTERM, orphaned twice, one forking all the time.
@@ -227,7 +294,9 @@ fn stopping_leaves_nothing() {
     if is_root() {
         stopping_leaves_nothing_here("31415.1");
     }
-    as_ordinary_user("stopping_leaves_nothing", || stopping_leaves_nothing_here("31415.2"));
+    as_ordinary_user("stopping_leaves_nothing", || {
+        stopping_leaves_nothing_here("31415.2")
+    });
 }
 
 fn ending_by_itself_leaves_nothing_here(marker: &str) {
@@ -296,12 +365,16 @@ fn a_killed_shepherd_takes_the_workload_with_it() {
         until("the workload", || processes_with(MARKER) == 1).await;
         let us = nix::unistd::getpid();
         // The workload's parent; other tests' shepherds run at the same time.
-        let shepherd = narthex_agent::platform::process::descendants(us).into_iter().find(|&pid| {
-            let below = narthex_agent::platform::process::descendants(pid);
-            below.len() == 1
-                && fs::read(format!("/proc/{}/cmdline", below[0]))
-                    .is_ok_and(|line| line.windows(MARKER.len()).any(|word| word == MARKER.as_bytes()))
-        });
+        let shepherd = narthex_agent::platform::process::descendants(us)
+            .into_iter()
+            .find(|&pid| {
+                let below = narthex_agent::platform::process::descendants(pid);
+                below.len() == 1
+                    && fs::read(format!("/proc/{}/cmdline", below[0])).is_ok_and(|line| {
+                        line.windows(MARKER.len())
+                            .any(|word| word == MARKER.as_bytes())
+                    })
+            });
         nix::sys::signal::kill(shepherd.unwrap(), nix::sys::signal::Signal::SIGKILL).unwrap();
         let end = ended(&workload).await;
         assert_eq!(end.last_exit.unwrap().0.kind, ExitKind::Unknown);
@@ -330,7 +403,11 @@ fn exit_codes_and_signals_are_kept() {
             assert_eq!(exit.kind, wanted, "{script}");
             assert!(!exit.requested);
             let well = wanted == ExitKind::Code(0);
-            let state = if well { WorkloadState::Stopped } else { WorkloadState::Failed };
+            let state = if well {
+                WorkloadState::Stopped
+            } else {
+                WorkloadState::Failed
+            };
             assert_eq!(snapshot.state, state, "{script}");
         });
     }
@@ -351,7 +428,10 @@ fn a_program_that_is_not_there_is_told_apart() {
         config.working_directory = "/nonexistent".into();
         let workload = spawn(Some(place.settings(&config, Mode::Local)));
         let error = workload.start().await.unwrap_err();
-        assert_eq!(error, WorkloadError::NotStarted(LaunchStep::WorkingDirectory, 2));
+        assert_eq!(
+            error,
+            WorkloadError::NotStarted(LaunchStep::WorkingDirectory, 2)
+        );
     });
 }
 
@@ -424,7 +504,10 @@ fn keys_are_replaced_while_it_runs_and_given_again_after_a_restart() {
         sleep 0.01; done; done; ls $NARTHEX_KEYS >> $OUT/listed; exit 1";
     run(async {
         let workload = place.workload(script, "restart_delay_millis = 10\nrestarts_max = 1");
-        workload.deliver_keys(vec![key("a", b"old"), key("b", b"old")]).await.unwrap();
+        workload
+            .deliver_keys(vec![key("a", b"old"), key("b", b"old")])
+            .await
+            .unwrap();
         workload.start().await.unwrap();
         workload.deliver_keys(vec![key("a", b"new")]).await.unwrap();
         ended(&workload).await;
@@ -439,7 +522,10 @@ fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
         ls -A $NARTHEX_KEYS > $OUT/left; touch $OUT/wiped; exec sleep 1000";
     run(async {
         let workload = place.workload(script, "");
-        workload.deliver_keys(vec![key("a", b"secret")]).await.unwrap();
+        workload
+            .deliver_keys(vec![key("a", b"secret")])
+            .await
+            .unwrap();
         workload.start().await.unwrap();
         assert!(!place.out().join("wiped").exists());
         workload.wipe_keys().await.unwrap();
@@ -459,7 +545,10 @@ fn without_a_workload_only_a_restart_is_an_error() {
         none.deliver_keys(vec![key("a", b"x")]).await.unwrap();
         none.start().await.unwrap();
         assert_eq!(none.snapshot().state, WorkloadState::NotStarted);
-        assert_eq!(none.restart(None).await.unwrap_err(), WorkloadError::NotConfigured);
+        assert_eq!(
+            none.restart(None).await.unwrap_err(),
+            WorkloadError::NotConfigured
+        );
         none.stop(None).await.unwrap();
     });
 }
@@ -495,7 +584,10 @@ fn memory_that_runs_out_is_counted() {
     }
     run(async {
         let extra = "memory_max_bytes = 20000000\nrestart = \"never\"";
-        let workload = place.workload("x=$(head -c 100000000 /dev/zero | tr '\\0' x); exit 0", extra);
+        let workload = place.workload(
+            "x=$(head -c 100000000 /dev/zero | tr '\\0' x); exit 0",
+            extra,
+        );
         workload.start().await.unwrap();
         let confinement = workload.snapshot().confinement.unwrap();
         if confinement.state(ConfinementMeasure::MemoryLimit) != MeasureState::Enforced {
@@ -512,7 +604,11 @@ fn key_directory_metadata_is_not_the_runtime_directorys() {
         let workload = place.workload("exec sleep 1000", "");
         workload.start().await.unwrap();
         let runtime = fs::metadata(place.runtime()).unwrap();
-        assert_eq!(runtime.mode() & 0o022, 0, "nobody else writes to the runtime directory");
+        assert_eq!(
+            runtime.mode() & 0o022,
+            0,
+            "nobody else writes to the runtime directory"
+        );
         workload.stop(None).await.unwrap();
     });
 }

@@ -85,9 +85,9 @@ impl Problem {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::NotFound
-            | Self::UnknownKey
-            | Self::Refused(LocalRefusal::UnknownCounter) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::UnknownKey | Self::Refused(LocalRefusal::UnknownCounter) => {
+                StatusCode::NOT_FOUND
+            }
             Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::MalformedBody
             | Self::Refused(
@@ -127,13 +127,18 @@ impl Answer {
             Request::Key(name) => {
                 let key = backend.keys().into_iter().find(|key| key.name == name);
                 let LocalKey { bytes, .. } = key.ok_or(Problem::UnknownKey)?;
-                Ok(Self::bytes(ContentKind::Key, Bytes::from_owner(WipedBytes(bytes))))
+                Ok(Self::bytes(
+                    ContentKind::Key,
+                    Bytes::from_owner(WipedBytes(bytes)),
+                ))
             }
             Request::Ready => Ok(readiness(backend.ready())),
             Request::SetReady => set_ready(backend, WorkloadReadiness::Ready),
             Request::SetNotReady => set_ready(backend, WorkloadReadiness::NotReady),
             Request::SetCounter(name, value) => {
-                backend.set_counter(&name, value).map_err(Problem::Refused)?;
+                backend
+                    .set_counter(&name, value)
+                    .map_err(Problem::Refused)?;
                 Ok(Self::empty())
             }
             Request::Policy => Ok(policy(&backend.policy().ok_or(Problem::NoPolicy)?)),
@@ -141,17 +146,29 @@ impl Answer {
     }
 
     fn empty() -> Self {
-        Self { status: StatusCode::NO_CONTENT, kind: ContentKind::None, body: Bytes::new() }
+        Self {
+            status: StatusCode::NO_CONTENT,
+            kind: ContentKind::None,
+            body: Bytes::new(),
+        }
     }
 
     fn bytes(kind: ContentKind, body: Bytes) -> Self {
-        Self { status: StatusCode::OK, kind, body }
+        Self {
+            status: StatusCode::OK,
+            kind,
+            body,
+        }
     }
 
     fn json(status: StatusCode, value: &serde_json::Value) -> Self {
         let mut text = value.to_string();
         text.push('\n');
-        Self { status, kind: ContentKind::Json, body: Bytes::from(text) }
+        Self {
+            status,
+            kind: ContentKind::Json,
+            body: Bytes::from(text),
+        }
     }
 }
 
@@ -167,7 +184,13 @@ impl AsRef<[u8]> for WipedBytes {
 fn key_list(keys: &[LocalKey]) -> Answer {
     let keys: Vec<_> = keys
         .iter()
-        .map(|LocalKey { name, version, bytes: _ }| json!({ "name": name, "version": version }))
+        .map(
+            |LocalKey {
+                 name,
+                 version,
+                 bytes: _,
+             }| json!({ "name": name, "version": version }),
+        )
         .collect();
     Answer::json(StatusCode::OK, &json!({ "keys": keys }))
 }
@@ -182,16 +205,19 @@ fn readiness(readiness: Readiness) -> Answer {
     Answer::json(status, &json!({ "state": state }))
 }
 
-fn set_ready(
-    backend: &impl LocalBackend,
-    readiness: WorkloadReadiness,
-) -> Result<Answer, Problem> {
+fn set_ready(backend: &impl LocalBackend, readiness: WorkloadReadiness) -> Result<Answer, Problem> {
     backend.set_ready(readiness).map_err(Problem::Refused)?;
     Ok(Answer::empty())
 }
 
 fn policy(policy: &LocalPolicy) -> Answer {
-    let LocalPolicy { version, bundle, boot_bundle, expires, release } = policy;
+    let LocalPolicy {
+        version,
+        bundle,
+        boot_bundle,
+        expires,
+        release,
+    } = policy;
     let release: &State = release;
     Answer::json(
         StatusCode::OK,

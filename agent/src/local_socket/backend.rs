@@ -13,10 +13,10 @@ pub const MAX_PUBLIC_KEY: usize = 1024;
 
 /// The supervisor's side of the local socket. All methods run on the supervisor's one thread.
 pub trait LocalBackend {
-    /// An attestation document for the workload. Lengths have been checked, except the reserved one;
-    /// the supervisor composes `user_data` by
-    /// [`workload_user_data`](narthex_channel::workload_user_data), so that the document can never be
-    /// taken for the agent's own. `nonce` and `public_key` go in as they are.
+    /// An attestation document for the workload. Lengths have been checked, except the reserved
+    /// one; the supervisor composes `user_data` by
+    /// [`workload_user_data`](narthex_channel::workload_user_data), so that the document can never
+    /// be taken for the agent's own. `nonce` and `public_key` go in as they are.
     ///
     /// # Errors
     ///

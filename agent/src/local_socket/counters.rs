@@ -1,7 +1,8 @@
-//! The workload's declared counters: the one place where a workload chooses numbers that operators see.
+//! The workload's declared counters: the one place where a workload chooses numbers that operators
+//! see.
 //!
-//! A workload that colludes could signal with them, so they are bounded in number (16), range and step
-//! (declared in measured configuration) and rate (one change a minute each): a counter carries
+//! A workload that colludes could signal with them, so they are bounded in number (16), range and
+//! step (declared in measured configuration) and rate (one change a minute each): a counter carries
 //! at most log2((max − min) / step + 1) bits a minute. Names are declared, never sent.
 
 use narthex_channel::diagnostics::{Field, FieldName, Selector, Value};
@@ -34,22 +35,37 @@ struct Counter {
 }
 
 impl Counters {
-    /// Counters at their smallest values. A declaration whose name the channel would not carry is left
-    /// out; the configuration's own check refuses those first.
+    /// Counters at their smallest values. A declaration whose name the channel would not carry is
+    /// left out; the configuration's own check refuses those first.
     pub fn declare(declared: &[CounterConfig]) -> Self {
         let counters = declared
             .iter()
-            .filter_map(|CounterConfig { name, min, max, step }| {
-                let name = DeclaredName::new(name).ok()?;
-                let (min, max, step) = (*min, *max, (*step).max(1));
-                Some(Counter { name, min, max, step, value: min, changed: None, refused: 0 })
-            })
+            .filter_map(
+                |CounterConfig {
+                     name,
+                     min,
+                     max,
+                     step,
+                 }| {
+                    let name = DeclaredName::new(name).ok()?;
+                    let (min, max, step) = (*min, *max, (*step).max(1));
+                    Some(Counter {
+                        name,
+                        min,
+                        max,
+                        step,
+                        value: min,
+                        changed: None,
+                        refused: 0,
+                    })
+                },
+            )
             .collect();
         Self { counters }
     }
 
-    /// Sets a counter to `value`, rounded down to its step. Setting what it already shows is no change
-    /// and always allowed.
+    /// Sets a counter to `value`, rounded down to its step. Setting what it already shows is no
+    /// change and always allowed.
     ///
     /// # Errors
     ///
@@ -112,7 +128,10 @@ impl Counter {
         if let Some((_, when)) = self.changed {
             // To the minute: the moment within it would be a number of the workload's choice.
             let minute = when.0 - when.0 % CHANGE_INTERVAL_MILLIS;
-            fields.push(field(FieldName::CounterChanged, Value::Time(UnixMillis(minute))));
+            fields.push(field(
+                FieldName::CounterChanged,
+                Value::Time(UnixMillis(minute)),
+            ));
         }
         fields.push(field(FieldName::CounterRefused, Value::Count(self.refused)));
         fields
@@ -135,7 +154,10 @@ mod tests {
             max,
             step,
         };
-        Counters::declare(&[declare("served", 10, 100, 10), declare("full", 0, u64::MAX, 1)])
+        Counters::declare(&[
+            declare("served", 10, 100, 10),
+            declare("full", 0, u64::MAX, 1),
+        ])
     }
 
     fn shown(counters: &Counters, name: &str) -> u64 {
@@ -157,14 +179,18 @@ mod tests {
     fn values_are_rounded_down_to_the_step() {
         let mut counters = counters();
         assert_eq!(shown(&counters, "served"), 10);
-        counters.set("served", 39, BootMillis(0), UnixMillis(0)).unwrap();
+        counters
+            .set("served", 39, BootMillis(0), UnixMillis(0))
+            .unwrap();
         assert_eq!(shown(&counters, "served"), 30);
     }
 
     #[test]
     fn each_refusal_by_its_own_reason_changes_nothing() {
         let mut counters = counters();
-        counters.set("served", 50, BootMillis(0), UnixMillis(0)).unwrap();
+        counters
+            .set("served", 50, BootMillis(0), UnixMillis(0))
+            .unwrap();
         for (name, value, boot, reason) in [
             ("unknown", 50, 60_000, LocalRefusal::UnknownCounter),
             ("", 50, 60_000, LocalRefusal::UnknownCounter),
@@ -176,21 +202,29 @@ mod tests {
             assert_eq!(refused, Err(reason), "{name} {value} {boot}");
             assert_eq!(shown(&counters, "served"), 50);
         }
-        counters.set("served", 60, BootMillis(60_000), UnixMillis(60_000)).unwrap();
+        counters
+            .set("served", 60, BootMillis(60_000), UnixMillis(60_000))
+            .unwrap();
         assert_eq!(shown(&counters, "served"), 60);
     }
 
     #[test]
     fn the_same_value_is_no_change() {
         let mut counters = counters();
-        counters.set("served", 50, BootMillis(0), UnixMillis(0)).unwrap();
-        counters.set("served", 59, BootMillis(1), UnixMillis(1)).unwrap();
+        counters
+            .set("served", 50, BootMillis(0), UnixMillis(0))
+            .unwrap();
+        counters
+            .set("served", 59, BootMillis(1), UnixMillis(1))
+            .unwrap();
     }
 
     #[test]
     fn the_moment_of_a_change_is_shown_to_the_minute() {
         let mut counters = counters();
-        counters.set("served", 50, BootMillis(0), UnixMillis(3_723_456)).unwrap();
+        counters
+            .set("served", 50, BootMillis(0), UnixMillis(3_723_456))
+            .unwrap();
         let changed: Vec<_> = counters
             .fields()
             .into_iter()

@@ -63,7 +63,9 @@ impl Request {
             ("ready", None, "GET") => Self::Ready,
             ("ready", None, "PUT") => Self::SetReady,
             ("ready", None, "DELETE") => Self::SetNotReady,
-            ("counters", Some(name), "PUT") => Self::SetCounter(name.to_owned(), read_number(body)?),
+            ("counters", Some(name), "PUT") => {
+                Self::SetCounter(name.to_owned(), read_number(body)?)
+            }
             ("policy", None, "GET") => Self::Policy,
             ("attestation", None, _) => return Err(Problem::WrongMethod("POST")),
             ("keys" | "policy", None, _) | ("keys", Some(_), _) => {
@@ -100,14 +102,21 @@ struct AttestationText {
 
 fn read_attestation(kind: BodyKind, body: &[u8]) -> Result<WorkloadAttestation, Problem> {
     let request = match kind {
-        BodyKind::Raw => WorkloadAttestation { user: body.to_vec(), nonce: None, public_key: None },
+        BodyKind::Raw => WorkloadAttestation {
+            user: body.to_vec(),
+            nonce: None,
+            public_key: None,
+        },
         BodyKind::Json => {
             // serde would also take an array of the three fields.
             if body.trim_ascii_start().first() != Some(&b'{') {
                 return Err(Problem::MalformedBody);
             }
-            let AttestationText { user_data, nonce, public_key } =
-                serde_json::from_slice(body).map_err(|_| Problem::MalformedBody)?;
+            let AttestationText {
+                user_data,
+                nonce,
+                public_key,
+            } = serde_json::from_slice(body).map_err(|_| Problem::MalformedBody)?;
             WorkloadAttestation {
                 user: decode(user_data)?.unwrap_or_default(),
                 nonce: decode(nonce)?,
@@ -115,16 +124,25 @@ fn read_attestation(kind: BodyKind, body: &[u8]) -> Result<WorkloadAttestation, 
             }
         }
     };
-    let WorkloadAttestation { user, nonce, public_key } = &request;
+    let WorkloadAttestation {
+        user,
+        nonce,
+        public_key,
+    } = &request;
     let length = |field: &Option<Vec<u8>>| field.as_ref().map_or(0, Vec::len);
     let too_long = user.len() > MAX_WORKLOAD_USER_DATA
         || length(nonce) > MAX_NONCE
         || length(public_key) > MAX_PUBLIC_KEY;
-    if too_long { Err(Problem::Refused(LocalRefusal::TooLong)) } else { Ok(request) }
+    if too_long {
+        Err(Problem::Refused(LocalRefusal::TooLong))
+    } else {
+        Ok(request)
+    }
 }
 
 fn decode(text: Option<String>) -> Result<Option<Vec<u8>>, Problem> {
-    text.map(|text| STANDARD.decode(text).map_err(|_| Problem::MalformedBody)).transpose()
+    text.map(|text| STANDARD.decode(text).map_err(|_| Problem::MalformedBody))
+        .transpose()
 }
 
 /// Decimal digits, with a line end or without.
@@ -134,7 +152,9 @@ fn read_number(body: &[u8]) -> Result<u64, Problem> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::MalformedBody);
     }
-    digits.parse().map_err(|_| Problem::Refused(LocalRefusal::OutOfRange))
+    digits
+        .parse()
+        .map_err(|_| Problem::Refused(LocalRefusal::OutOfRange))
 }
 
 #[cfg(test)]
@@ -147,7 +167,12 @@ mod tests {
     }
 
     fn json(body: &str) -> Result<Request, Problem> {
-        Request::read(&Method::POST, "/v1/attestation", BodyKind::Json, body.as_bytes())
+        Request::read(
+            &Method::POST,
+            "/v1/attestation",
+            BodyKind::Json,
+            body.as_bytes(),
+        )
     }
 
     #[test]
@@ -169,7 +194,16 @@ mod tests {
 
     #[test]
     fn what_is_not_there_and_what_is_there_by_another_method() {
-        for path in ["/", "", "/v1", "/v1/", "/v2/keys", "/v1/shell", "/v1/counters", "/v1/ready/x"] {
+        for path in [
+            "/",
+            "",
+            "/v1",
+            "/v1/",
+            "/v2/keys",
+            "/v1/shell",
+            "/v1/counters",
+            "/v1/ready/x",
+        ] {
             assert_eq!(read("GET", path, b""), Err(Problem::NotFound), "{path}");
         }
         let long = format!("/v1/keys/{}", "a".repeat(300));
@@ -183,13 +217,28 @@ mod tests {
             ("BREW", "/v1/ready", "GET, PUT, DELETE"),
         ] {
             let refused = read(method, path, b"1");
-            assert_eq!(refused, Err(Problem::WrongMethod(allowed)), "{method} {path}");
+            assert_eq!(
+                refused,
+                Err(Problem::WrongMethod(allowed)),
+                "{method} {path}"
+            );
         }
     }
 
     #[test]
     fn numbers_are_plain_decimal() {
-        for body in [&b""[..], b"\n", b"-1", b"+1", b" 1", b"1 ", b"0x1", b"1.0", b"\xff", b"1\n\n"] {
+        for body in [
+            &b""[..],
+            b"\n",
+            b"-1",
+            b"+1",
+            b" 1",
+            b"1 ",
+            b"0x1",
+            b"1.0",
+            b"\xff",
+            b"1\n\n",
+        ] {
             let refused = read("PUT", "/v1/counters/a", body);
             assert_eq!(refused, Err(Problem::MalformedBody), "{body:?}");
         }
@@ -199,8 +248,14 @@ mod tests {
 
     #[test]
     fn attestation_raw_and_as_json() {
-        let raw = WorkloadAttestation { user: b"abc".to_vec(), ..Default::default() };
-        assert_eq!(read("POST", "/v1/attestation", b"abc"), Ok(Request::Attestation(raw)));
+        let raw = WorkloadAttestation {
+            user: b"abc".to_vec(),
+            ..Default::default()
+        };
+        assert_eq!(
+            read("POST", "/v1/attestation", b"abc"),
+            Ok(Request::Attestation(raw))
+        );
         let all = WorkloadAttestation {
             user: b"abc".to_vec(),
             nonce: Some(b"d".to_vec()),
@@ -208,12 +263,23 @@ mod tests {
         };
         let text = r#"{"user_data":"YWJj","nonce":"ZA==","public_key":""}"#;
         assert_eq!(json(text), Ok(Request::Attestation(all)));
-        assert_eq!(json("{}"), Ok(Request::Attestation(WorkloadAttestation::default())));
+        assert_eq!(
+            json("{}"),
+            Ok(Request::Attestation(WorkloadAttestation::default()))
+        );
     }
 
     #[test]
     fn attestation_bodies_that_are_refused() {
-        for text in ["", "[]", r#"["YWJj"]"#, r#"{"user_data":"*"}"#, r#"{"user":""}"#, r#"{"nonce":1}"#, "{}{}"] {
+        for text in [
+            "",
+            "[]",
+            r#"["YWJj"]"#,
+            r#"{"user_data":"*"}"#,
+            r#"{"user":""}"#,
+            r#"{"nonce":1}"#,
+            "{}{}",
+        ] {
             assert_eq!(json(text), Err(Problem::MalformedBody), "{text}");
         }
         let too_long = Err(Problem::Refused(LocalRefusal::TooLong));

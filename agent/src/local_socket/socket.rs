@@ -49,8 +49,8 @@ struct Limits {
     attestations_per_minute: u32,
 }
 
-/// What the local socket has counted since it was bound. The workload chooses these numbers; `probes`
-/// rounds them.
+/// What the local socket has counted since it was bound. The workload chooses these numbers;
+/// `probes` rounds them.
 #[derive(Debug, Default)]
 pub struct LocalSocketStatistics {
     documents: Cell<u64>,
@@ -76,17 +76,13 @@ impl LocalSocketStatistics {
 }
 
 impl LocalSocket {
-    /// Binds `path`, replacing a socket that an earlier agent left. Mode 0600 and the workload's own; without
-    /// an owner (no root), the agent's user.
+    /// Binds `path`, replacing a socket that an earlier agent left. Mode 0600 and the workload's
+    /// own; without an owner (no root), the agent's user.
     ///
     /// # Errors
     ///
     /// The kernel's; `AlreadyExists` when something that is not a socket is in its place.
-    pub fn bind(
-        config: &LocalSocketConfig,
-        path: &Path,
-        owner: Option<Owner>,
-    ) -> io::Result<Self> {
+    pub fn bind(config: &LocalSocketConfig, path: &Path, owner: Option<Owner>) -> io::Result<Self> {
         match std::fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
             Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -99,8 +95,12 @@ impl LocalSocket {
             chown(path, Some(user), Some(group))?;
         }
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        let LocalSocketConfig { file: _, connections, timeout_seconds, attestations_per_minute } =
-            config;
+        let LocalSocketConfig {
+            file: _,
+            connections,
+            timeout_seconds,
+            attestations_per_minute,
+        } = config;
         Ok(Self {
             listener,
             path: path.to_owned(),
@@ -129,8 +129,8 @@ impl LocalSocket {
         });
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         loop {
-            // More wait in the kernel's queue. Nobody closes the semaphore, so there is always a slot to wait
-            // for.
+            // More wait in the kernel's queue. Nobody closes the semaphore, so there is always a
+            // slot to wait for.
             let slot = Arc::clone(&slots).acquire_owned().await;
             match self.listener.accept().await {
                 Ok((stream, _)) if self.is_workload(&stream) => {
@@ -148,7 +148,9 @@ impl LocalSocket {
 
     /// SO_PEERCRED: the user who connected, as the kernel knows it.
     fn is_workload(&self, stream: &UnixStream) -> bool {
-        stream.peer_cred().is_ok_and(|peer| peer.uid() == self.peer.as_raw())
+        stream
+            .peer_cred()
+            .is_ok_and(|peer| peer.uid() == self.peer.as_raw())
     }
 }
 
@@ -195,9 +197,15 @@ impl<B: LocalBackend + 'static> Service<B> {
     async fn answer(&self, request: hyper::Request<Incoming>) -> Result<Answer, Problem> {
         let (head, body) = request.into_parts();
         refuse_large(&head.headers)?;
-        let body = timeout(self.timeout, collect(body)).await.map_err(|_| Problem::TimedOut)??;
-        let request =
-            Request::read(&head.method, head.uri.path(), body_kind(&head.headers), &body)?;
+        let body = timeout(self.timeout, collect(body))
+            .await
+            .map_err(|_| Problem::TimedOut)??;
+        let request = Request::read(
+            &head.method,
+            head.uri.path(),
+            body_kind(&head.headers),
+            &body,
+        )?;
         let attests = matches!(request, Request::Attestation(_));
         if attests && !self.budget.take(Instant::now()) {
             return Err(Problem::Refused(LocalRefusal::RateLimited));
@@ -263,7 +271,10 @@ struct AttestationBudget {
 
 impl AttestationBudget {
     fn new(per_minute: u32) -> Self {
-        Self { per_minute, minute: Cell::new(None) }
+        Self {
+            per_minute,
+            minute: Cell::new(None),
+        }
     }
 
     fn take(&self, now: Instant) -> bool {
@@ -273,7 +284,8 @@ impl AttestationBudget {
             .filter(|(began, _)| now.saturating_duration_since(*began) < MINUTE)
             .unwrap_or((now, 0));
         let granted = taken < self.per_minute;
-        self.minute.set(Some((began, if granted { taken + 1 } else { taken })));
+        self.minute
+            .set(Some((began, if granted { taken + 1 } else { taken })));
         granted
     }
 }

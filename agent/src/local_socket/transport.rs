@@ -1,5 +1,5 @@
-//! What connects `hyper` to `tokio`: bytes, timers, bodies. `hyper-util` would do the same and bring
-//! a dozen crates; this is all the agent needs of it.
+//! What connects `hyper` to `tokio`: bytes, timers, bodies. `hyper-util` would do the same and
+//! bring a dozen crates; this is all the agent needs of it.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,7 +26,11 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: UnixStream, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, write_deadline: None }
+        Self {
+            stream,
+            write_timeout,
+            write_deadline: None,
+        }
     }
 
     fn timed<T>(
@@ -39,8 +43,9 @@ impl Connection {
             return written;
         }
         let timeout = self.write_timeout;
-        let deadline =
-            self.write_deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        let deadline = self
+            .write_deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(deadline.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -79,8 +84,8 @@ impl Write for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    /// With vectored writes `hyper` does not copy a body, which may be a key, into a buffer that nobody
-    /// wipes.
+    /// With vectored writes `hyper` does not copy a body, which may be a key, into a buffer that
+    /// nobody wipes.
     fn is_write_vectored(&self) -> bool {
         true
     }
@@ -107,7 +112,9 @@ impl Timer for TokioTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(TokioSleep(Box::pin(tokio::time::sleep_until(deadline.into()))))
+        Box::pin(TokioSleep(Box::pin(tokio::time::sleep_until(
+            deadline.into(),
+        ))))
     }
 }
 
@@ -160,7 +167,9 @@ pub(super) async fn collect(mut body: Incoming) -> Result<Vec<u8>, Problem> {
             None => return Ok(bytes),
             Some(Err(_)) => return Err(Problem::MalformedBody),
             Some(Ok(frame)) => {
-                let Ok(data) = frame.into_data() else { continue }; // Trailers mean nothing here.
+                let Ok(data) = frame.into_data() else {
+                    continue;
+                }; // Trailers mean nothing here.
                 if bytes.len().saturating_add(data.len()) > MAX_BODY_BYTES {
                     return Err(Problem::BodyTooLarge);
                 }

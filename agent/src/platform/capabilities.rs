@@ -6,7 +6,8 @@ use nix::libc;
 
 /// `_LINUX_CAPABILITY_VERSION_3`: 64 capabilities in two 32-bit words.
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-/// More than the kernel will ever number in version 3; the loop ends earlier, at the first unknown one.
+/// More than the kernel will ever number in version 3; the loop ends earlier, at the first unknown
+/// one.
 const MAX_CAPABILITY: libc::c_ulong = 63;
 
 /// prctl(2) reads five `unsigned long`s; a narrower zero would leave half of a register undefined.
@@ -51,7 +52,8 @@ pub fn drop_bounding_set() -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, bits, UNUSED, UNUSED, UNUSED) })?;
     for capability in 0..=MAX_CAPABILITY {
         // SAFETY: takes integers only.
-        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, UNUSED, UNUSED, UNUSED) };
+        let dropped =
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, UNUSED, UNUSED, UNUSED) };
         match Errno::result(dropped) {
             Ok(_) => {}
             Err(Errno::EINVAL) if capability > 0 => break, // The first one this kernel does not know.
@@ -69,19 +71,36 @@ pub fn drop_bounding_set() -> Result<(), Errno> {
 /// The kernel's; `EPERM` when a capability is still there afterwards.
 pub fn drop_held() -> Result<(), Errno> {
     // SAFETY: takes integers only.
-    let cleared =
-        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, AMBIENT_CLEAR_ALL, UNUSED, UNUSED, UNUSED) };
+    let cleared = unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            AMBIENT_CLEAR_ALL,
+            UNUSED,
+            UNUSED,
+            UNUSED,
+        )
+    };
     Errno::result(cleared)?;
-    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut header = Header {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
     let none = [Words::default(); 2];
     // SAFETY: both point to structures of the layout that version 3 asks for.
     let set = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, none.as_ptr()) };
     Errno::result(set)?;
-    if held()? == none { Ok(()) } else { Err(Errno::EPERM) }
+    if held()? == none {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn held() -> Result<[Words; 2], Errno> {
-    let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut header = Header {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
     let mut words = [Words::default(); 2];
     // SAFETY: both point to structures of the layout that version 3 asks for.
     let read = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) };

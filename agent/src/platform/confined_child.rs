@@ -1,11 +1,12 @@
 //! From `fork` to the workload's first instruction.
 //!
-//! The order of the steps is the point of this file. Mounts, control group and limits need rights that
-//! the user change takes away; the parent-death signal is cleared by that change, so it comes after;
-//! the system-call filters come last, because they would refuse some of the steps before them.
+//! The order of the steps is the point of this file. Mounts, control group and limits need rights
+//! that the user change takes away; the parent-death signal is cleared by that change, so it comes
+//! after; the system-call filters come last, because they would refuse some of the steps before
+//! them.
 //!
-//! The caller (the shepherd) must have one thread: the child then may do anything an ordinary program
-//! may, not only what is safe after a fork among threads.
+//! The caller (the shepherd) must have one thread: the child then may do anything an ordinary
+//! program may, not only what is safe after a fork among threads.
 #![allow(unsafe_code)] // fork(2), close_range(2), _exit(2) and rt_sigaction(2).
 
 use std::convert::Infallible;
@@ -105,7 +106,10 @@ pub struct LaunchFailure {
 ///
 /// [`LaunchFailure`]; the child has then ended, and the caller collects it like any other.
 pub fn launch(order: &ChildOrder<'_>) -> Result<(Pid, MeasureSet), LaunchFailure> {
-    let fork_failed = |error| LaunchFailure { step: LaunchStep::Fork, error };
+    let fork_failed = |error| LaunchFailure {
+        step: LaunchStep::Fork,
+        error,
+    };
     let (report_reader, report_writer) = pipe2(OFlag::O_CLOEXEC).map_err(fork_failed)?;
     let parent = getpid();
     // SAFETY: the caller has one thread, so the child inherits no lock that another thread holds.
@@ -124,7 +128,11 @@ pub fn launch(order: &ChildOrder<'_>) -> Result<(Pid, MeasureSet), LaunchFailure
 
 fn run_child(order: &ChildOrder<'_>, parent: Pid, report: OwnedFd) -> ! {
     let mut report = File::from(report);
-    let Err(failure) = Child { order, enforced: MeasureSet::default() }.become_workload(parent, &mut report);
+    let Err(failure) = Child {
+        order,
+        enforced: MeasureSet::default(),
+    }
+    .become_workload(parent, &mut report);
     // The parent reads the failure, or an early end of the pipe: both are failures to it.
     let _ = report.write_all(&Report::Failed(failure).encode());
     // SAFETY: ends the process at once; no destructor of the parent's copy must run here.
@@ -153,11 +161,20 @@ impl Child<'_> {
         self.change_user()?;
         let dropped = capabilities::drop_held();
         self.hold(Measure::NoCapabilities, LaunchStep::Capabilities, dropped)?;
-        // Changing the user clears the signal, so this comes after; and the parent may have died before.
-        let bound = prctl::set_pdeathsig(Signal::SIGKILL)
-            .and_then(|()| if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) });
+        // Changing the user clears the signal, so this comes after; and the parent may have died
+        // before.
+        let bound = prctl::set_pdeathsig(Signal::SIGKILL).and_then(|()| {
+            if getppid() == parent {
+                Ok(())
+            } else {
+                Err(Errno::ESRCH)
+            }
+        });
         self.hold(Measure::EndsWithAgent, LaunchStep::Session, bound)?;
-        at(LaunchStep::WorkingDirectory, chdir(self.order.working_directory))?;
+        at(
+            LaunchStep::WorkingDirectory,
+            chdir(self.order.working_directory),
+        )?;
         umask(Mode::S_IRWXG | Mode::S_IRWXO);
         let files = self.replace_files();
         self.hold(Measure::NoInheritedFiles, LaunchStep::Files, files)?;
@@ -170,7 +187,12 @@ impl Child<'_> {
             .write_all(&Report::Confined(self.enforced).encode())
             .map_err(|_| Errno::EPIPE);
         at(LaunchStep::Shepherd, reported)?;
-        let ChildOrder { program, arguments, environment, .. } = self.order;
+        let ChildOrder {
+            program,
+            arguments,
+            environment,
+            ..
+        } = self.order;
         at(LaunchStep::Program, execve(program, arguments, environment))
     }
 
@@ -190,12 +212,7 @@ impl Child<'_> {
         }
     }
 
-    fn miss(
-        &self,
-        measure: Measure,
-        step: LaunchStep,
-        error: Errno,
-    ) -> Result<(), LaunchFailure> {
+    fn miss(&self, measure: Measure, step: LaunchStep, error: Errno) -> Result<(), LaunchFailure> {
         match self.order.tolerance {
             Tolerance::Unprivileged if measure.needs_privilege() => Ok(()),
             Tolerance::Unprivileged | Tolerance::Nothing => Err(LaunchFailure { step, error }),
@@ -249,19 +266,29 @@ impl Child<'_> {
         let Some((user, group)) = self.order.user else {
             // DESIGN section 7, point 5: never 0, whatever the configuration says.
             if agent.0.is_root() || Uid::current().is_root() {
-                return Err(LaunchFailure { step, error: Errno::EPERM });
+                return Err(LaunchFailure {
+                    step,
+                    error: Errno::EPERM,
+                });
             }
             return self.miss(Measure::OwnUser, step, Errno::EPERM);
         };
         if user.is_root() || group.as_raw() == 0 {
-            return Err(LaunchFailure { step, error: Errno::EPERM });
+            return Err(LaunchFailure {
+                step,
+                error: Errno::EPERM,
+            });
         }
         at(LaunchStep::Capabilities, capabilities::drop_bounding_set())?;
         at(step, setgroups(&[]))?;
         at(step, setresgid(group, group, group))?;
         at(step, setresuid(user, user, user))?;
         let differs = user != agent.0 && group != agent.1;
-        self.hold(Measure::OwnUser, step, if differs { Ok(()) } else { Err(Errno::EEXIST) })
+        self.hold(
+            Measure::OwnUser,
+            step,
+            if differs { Ok(()) } else { Err(Errno::EEXIST) },
+        )
     }
 
     fn replace_files(&self) -> Result<(), Errno> {
@@ -281,9 +308,13 @@ impl Child<'_> {
 
 impl Limits {
     fn apply(self) -> Result<(), Errno> {
-        let Self { open_files, processes } = self;
-        // 1, not 0: the kernel ignores the limit when `core_pattern` is a pipe (systemd-coredump), except
-        // for the value 1, which it takes as "never" (fs/coredump.c). A file of 1 byte is not written either.
+        let Self {
+            open_files,
+            processes,
+        } = self;
+        // 1, not 0: the kernel ignores the limit when `core_pattern` is a pipe (systemd-coredump),
+        // except for the value 1, which it takes as "never" (fs/coredump.c). A file of 1 byte is
+        // not written either.
         lower(Resource::RLIMIT_CORE, 1)?;
         lower(Resource::RLIMIT_NOFILE, open_files)?;
         match processes {
@@ -372,12 +403,20 @@ impl Report {
 
     /// Reads until the child has become the program (the pipe ends) or has failed.
     fn read(pipe: OwnedFd) -> Result<MeasureSet, LaunchFailure> {
-        let unclear = LaunchFailure { step: LaunchStep::Shepherd, error: Errno::EPROTO };
+        let unclear = LaunchFailure {
+            step: LaunchStep::Shepherd,
+            error: Errno::EPROTO,
+        };
         let mut bytes = Vec::new();
-        File::from(pipe).take(64).read_to_end(&mut bytes).map_err(|_| unclear)?;
+        File::from(pipe)
+            .take(64)
+            .read_to_end(&mut bytes)
+            .map_err(|_| unclear)?;
         let mut confined = None;
         for message in bytes.chunks(6) {
-            let &[kind, step, a, b, c, d] = message else { return Err(unclear) };
+            let &[kind, step, a, b, c, d] = message else {
+                return Err(unclear);
+            };
             let value = [a, b, c, d];
             match kind {
                 Self::CONFINED => {

@@ -1,8 +1,8 @@
 //! The mount calls that give a workload its own view of the file system.
 //!
-//! The keys' tmpfs is made *detached*: it is a file descriptor, not a place. The agent writes into it;
-//! the workload's process moves it into its own mount namespace. No other process has a path to it,
-//! not even the agent's, and it disappears with the last of the two.
+//! The keys' tmpfs is made *detached*: it is a file descriptor, not a place. The agent writes into
+//! it; the workload's process moves it into its own mount namespace. No other process has a path to
+//! it, not even the agent's, and it disappears with the last of the two.
 #![allow(unsafe_code)] // fsopen(2) and its family have no wrapper in `nix`.
 
 use std::ffi::CStr;
@@ -13,7 +13,8 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-/// How much a keys' tmpfs may hold: 16 keys of the largest size, with room for a reload of them all.
+/// How much a keys' tmpfs may hold: 16 keys of the largest size, with room for a reload of them
+/// all.
 const KEYS_SIZE: &CStr = c"4m";
 /// Files and directories in a keys' tmpfs.
 const KEYS_INODES: &CStr = c"256";
@@ -39,9 +40,9 @@ struct MountAttributes {
     user_namespace_fd: u64,
 }
 
-/// Makes a tmpfs for keys that is mounted nowhere: small, `nosuid`, `nodev`, `noexec`, root's, mode 0711
-/// until the caller changes it. It is kept out of swap where the kernel can (6.4 and later; enclaves
-/// have no swap at all).
+/// Makes a tmpfs for keys that is mounted nowhere: small, `nosuid`, `nodev`, `noexec`, root's, mode
+/// 0711 until the caller changes it. It is kept out of swap where the kernel can (6.4 and later;
+/// enclaves have no swap at all).
 ///
 /// # Errors
 ///
@@ -52,8 +53,18 @@ pub fn detached_key_tmpfs() -> Result<OwnedFd, Errno> {
         let fd = libc::syscall(libc::SYS_fsopen, c"tmpfs".as_ptr(), FSOPEN_CLOEXEC);
         owned(fd)?
     };
-    configure(&context, FSCONFIG_SET_STRING, Some(c"size"), Some(KEYS_SIZE))?;
-    configure(&context, FSCONFIG_SET_STRING, Some(c"nr_inodes"), Some(KEYS_INODES))?;
+    configure(
+        &context,
+        FSCONFIG_SET_STRING,
+        Some(c"size"),
+        Some(KEYS_SIZE),
+    )?;
+    configure(
+        &context,
+        FSCONFIG_SET_STRING,
+        Some(c"nr_inodes"),
+        Some(KEYS_INODES),
+    )?;
     configure(&context, FSCONFIG_SET_STRING, Some(c"mode"), Some(c"0711"))?;
     match configure(&context, FSCONFIG_SET_FLAG, Some(c"noswap"), None) {
         Ok(()) | Err(Errno::EINVAL) => {} // Unknown to older kernels.
@@ -63,8 +74,12 @@ pub fn detached_key_tmpfs() -> Result<OwnedFd, Errno> {
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     // SAFETY: takes integers; a success is a new descriptor that nobody else owns.
     unsafe {
-        let fd =
-            libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes);
+        let fd = libc::syscall(
+            libc::SYS_fsmount,
+            context.as_raw_fd(),
+            FSMOUNT_CLOEXEC,
+            attributes,
+        );
         owned(fd)
     }
 }
@@ -77,17 +92,28 @@ pub fn detached_key_tmpfs() -> Result<OwnedFd, Errno> {
 /// The kernel's; `EPERM` without `CAP_SYS_ADMIN`.
 pub fn enter_private_namespace() -> Result<(), Errno> {
     unshare(CloneFlags::CLONE_NEWNS)?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
 }
 
-/// Makes every mount of the calling process's namespace ignore set-user-id bits and file capabilities.
+/// Makes every mount of the calling process's namespace ignore set-user-id bits and file
+/// capabilities.
 ///
 /// # Errors
 ///
 /// The kernel's; `ENOSYS` before Linux 5.12.
 pub fn forbid_set_user_id() -> Result<(), Errno> {
-    let attributes =
-        MountAttributes { set: MOUNT_ATTR_NOSUID, clear: 0, propagation: 0, user_namespace_fd: 0 };
+    let attributes = MountAttributes {
+        set: MOUNT_ATTR_NOSUID,
+        clear: 0,
+        propagation: 0,
+        user_namespace_fd: 0,
+    };
     // SAFETY: the path is a C string and the structure has the stated size.
     let changed = unsafe {
         libc::syscall(
@@ -109,7 +135,13 @@ pub fn forbid_set_user_id() -> Result<(), Errno> {
 /// The kernel's.
 pub fn cover_temporary_files() -> Result<(), Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777"))
+    mount(
+        Some("tmpfs"),
+        "/tmp",
+        Some("tmpfs"),
+        flags,
+        Some("mode=1777"),
+    )
 }
 
 /// Moves a detached mount to `place`, which must exist, in the calling process's namespace.

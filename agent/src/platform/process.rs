@@ -36,13 +36,21 @@ pub fn become_subreaper() -> Result<(), Errno> {
 /// until the kernel says that no child is left.
 pub fn descendants(ancestor: Pid) -> Vec<Pid> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         // A process that has gone in the meantime has no descendants of interest.
-        let Ok(stat) = fs::read(entry.path().join("stat")) else { continue };
-        let Some(stat) = ProcessStat::parse(&stat) else { continue };
+        let Ok(stat) = fs::read(entry.path().join("stat")) else {
+            continue;
+        };
+        let Some(stat) = ProcessStat::parse(&stat) else {
+            continue;
+        };
         children.entry(stat.parent).or_default().push(pid);
     }
     let mut found = BTreeSet::new();

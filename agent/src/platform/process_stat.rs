@@ -7,6 +7,11 @@ pub struct ProcessStat {
     pub state: ProcessState,
     /// Process id of its parent.
     pub parent: i32,
+    /// Processor time in programs and in the kernel, in ticks of 1/100 s. 0 where the line is
+    /// short.
+    pub ticks: u64,
+    /// Threads. 0 where the line is short.
+    pub threads: u64,
 }
 
 /// What a process does, from the letter in `stat` (proc_pid_stat(5)).
@@ -30,8 +35,8 @@ impl ProcessStat {
     /// Reads one line. `None` when it has not the kernel's form.
     ///
     /// The name stands in parentheses and may itself hold parentheses, spaces and line ends
-    /// (`PR_SET_NAME` takes any 15 bytes), so everything up to the *last* `)` belongs to it: what follows
-    /// are numbers and one letter, which cannot contain one.
+    /// (`PR_SET_NAME` takes any 15 bytes), so everything up to the *last* `)` belongs to it: what
+    /// follows are numbers and one letter, which cannot contain one.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let name_ends = line.iter().rposition(|&byte| byte == b')')?;
         let name_begins = line.iter().position(|&byte| byte == b'(')?;
@@ -44,7 +49,22 @@ impl ProcessStat {
             .filter(|field| !field.is_empty());
         let state = ProcessState::from_letter(fields.next()?)?;
         let parent = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-        Some(Self { state, parent })
+        // Fields 14, 15 and 20 of proc_pid_stat(5); the parent is field 4.
+        let mut number = |skip| {
+            let field = fields
+                .nth(skip)
+                .and_then(|field| std::str::from_utf8(field).ok());
+            field
+                .and_then(|field| field.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        let (user, system, threads) = (number(9), number(0), number(4));
+        Some(Self {
+            state,
+            parent,
+            ticks: user.saturating_add(system),
+            threads,
+        })
     }
 }
 
@@ -74,6 +94,16 @@ mod tests {
     fn an_ordinary_line() {
         let line = b"4242 (cat) R 77 4242 77 34816 4242 4194304 92 0 0 0 0\n";
         assert_eq!(parsed(line), Some((ProcessState::Running, 77)));
+    }
+
+    #[test]
+    fn times_and_threads_have_their_places() {
+        let fields: Vec<String> = (5..=52).map(|field| field.to_string()).collect();
+        let line = format!("1 (x) S 4 {}", fields.join(" "));
+        let stat = ProcessStat::parse(line.as_bytes()).unwrap();
+        assert_eq!((stat.parent, stat.ticks, stat.threads), (4, 14 + 15, 20));
+        let short = ProcessStat::parse(b"1 (x) S 4 5 6").unwrap();
+        assert_eq!((short.ticks, short.threads), (0, 0));
     }
 
     #[test]

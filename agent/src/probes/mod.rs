@@ -1,1 +1,227 @@
-//! Readings of the kernel, as closed value types.
+//! Readings of the machine and the workload, as the closed value types of the channel (DESIGN
+//! section 7, Actions).
+//!
+//! Each file reads one thing and has a pure function from the kernel's text to fields. No text of
+//! the kernel's ever becomes part of a field: there is no value type for it. What a workload can
+//! influence goes through [`rounding`] and is sampled at most every [`SAMPLE_INTERVAL`], so that a
+//! workload that colludes with an operator has few bits to signal with, and few a minute.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use narthex_channel::UnixMillis;
+use narthex_channel::diagnostics::{Action, Field};
+
+use crate::config::Config;
+use crate::local_socket::LocalSocketStatistics;
+use crate::mode::Mode;
+use crate::workload::WorkloadHandle;
+
+mod connections;
+mod cpu;
+mod entropy;
+mod filesystems;
+mod kernel_events;
+mod memory;
+mod pressure;
+mod processes;
+pub mod rounding;
+mod uptime;
+mod workload;
+
+use kernel_events::KernelEvents;
+
+/// The machine is read at most this often per action, however many operators ask.
+pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
+/// Most bytes read of one file. Files of the kernel that grow with what programs do are cut off
+/// here, and counts from them are then too low.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reads the machine and the workload.
+pub struct Probes {
+    samples: RefCell<BTreeMap<Action, (Instant, Vec<Field>)>>,
+    kernel_events: RefCell<KernelEvents>,
+    local_socket: RefCell<Option<Rc<LocalSocketStatistics>>>,
+}
+
+impl Probes {
+    /// Readies the readings. Nothing of the configuration or the mode changes what is read today:
+    /// what cannot be read is absent, or said by a flag.
+    pub fn new(_config: &Config, _mode: Mode) -> Self {
+        Self::default()
+    }
+
+    /// Adds what the local socket has counted to `workload`.
+    pub fn watch_local_socket(&self, statistics: Rc<LocalSocketStatistics>) {
+        *self.local_socket.borrow_mut() = Some(statistics);
+    }
+
+    /// The fields of a read action. Empty for actions that are not about the machine or the
+    /// workload. `now` is trusted time: it turns "so long ago" into a time.
+    pub fn read(&self, action: Action, workload: &WorkloadHandle, now: UnixMillis) -> Vec<Field> {
+        match action {
+            // Single facts that change with starts and ends only; their rate is that of the
+            // restarts.
+            Action::Uptime => uptime::read(&workload.snapshot()),
+            Action::Workload => {
+                let statistics = self.local_socket.borrow();
+                workload::fields(&workload.snapshot(), statistics.as_deref(), now)
+            }
+            _ => self.sampled(action, workload),
+        }
+    }
+
+    fn sampled(&self, action: Action, workload: &WorkloadHandle) -> Vec<Field> {
+        let now = Instant::now();
+        if let Some((taken, fields)) = self.samples.borrow().get(&action)
+            && now.saturating_duration_since(*taken) < SAMPLE_INTERVAL
+        {
+            return fields.clone();
+        }
+        let fields = self.sample(action, workload);
+        self.samples
+            .borrow_mut()
+            .insert(action, (now, fields.clone()));
+        fields
+    }
+
+    fn sample(&self, action: Action, workload: &WorkloadHandle) -> Vec<Field> {
+        match action {
+            Action::Memory => memory::read(&workload.snapshot()),
+            Action::Cpu => cpu::read(&workload.snapshot()),
+            Action::Pressure => pressure::read(),
+            Action::Filesystems => filesystems::read(),
+            Action::Connections => connections::read(),
+            Action::Processes => processes::read(workload.shepherd()),
+            Action::KernelEvents => self.kernel_events.borrow_mut().read(),
+            Action::Entropy => entropy::read(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self {
+            samples: RefCell::default(),
+            kernel_events: RefCell::new(KernelEvents::open()),
+            local_socket: RefCell::default(),
+        }
+    }
+}
+
+/// Up to [`MAX_FILE_BYTES`] of a file of the kernel's. `None` when it is not there or may not be
+/// read.
+fn read_bytes(path: impl AsRef<Path>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(bytes)
+}
+
+/// The same as text; bytes that are not UTF-8 become replacement characters.
+fn read_text(path: impl AsRef<Path>) -> Option<String> {
+    read_bytes(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A file that holds one number.
+fn read_number(path: impl AsRef<Path>) -> Option<u64> {
+    read_text(path)?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use narthex_channel::diagnostics::{FieldName, Value};
+
+    use super::*;
+    use crate::workload::spawn;
+
+    const READ: [Action; 11] = [
+        Action::Uptime,
+        Action::Memory,
+        Action::Cpu,
+        Action::Pressure,
+        Action::Filesystems,
+        Action::Connections,
+        Action::Processes,
+        Action::Workload,
+        Action::KernelEvents,
+        Action::Entropy,
+        Action::Counters,
+    ];
+
+    fn with_probes(body: impl FnOnce(&Probes, &WorkloadHandle)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async { body(&Probes::default(), &spawn(None)) });
+    }
+
+    #[test]
+    fn every_field_belongs_to_the_action_and_stands_once() {
+        with_probes(|probes, workload| {
+            for action in READ {
+                let fields = probes.read(action, workload, UnixMillis(0));
+                let mut seen = std::collections::HashSet::new();
+                for field in &fields {
+                    let prefix = format!("{}.", action.name());
+                    assert!(
+                        field.name.name().starts_with(&prefix),
+                        "{action}: {}",
+                        field.name
+                    );
+                    assert!(
+                        seen.insert((field.name, field.selector.clone())),
+                        "{}",
+                        field.name
+                    );
+                }
+                let ours = action != Action::Counters;
+                assert_eq!(!fields.is_empty(), ours, "{action}");
+            }
+        });
+    }
+
+    #[test]
+    fn samples_are_kept_for_a_while() {
+        with_probes(|probes, workload| {
+            let first = probes.read(Action::Cpu, workload, UnixMillis(0));
+            // Without the cache this would change a reading.
+            let wait = Instant::now();
+            while wait.elapsed() < Duration::from_millis(1200) {
+                std::hint::spin_loop();
+            }
+            assert_eq!(probes.read(Action::Cpu, workload, UnixMillis(0)), first);
+        });
+    }
+
+    #[test]
+    fn this_machine_has_memory_and_a_processor() {
+        with_probes(|probes, workload| {
+            let has = |action, name| {
+                probes
+                    .read(action, workload, UnixMillis(0))
+                    .into_iter()
+                    .any(|field| {
+                        field.name == name
+                            && matches!(field.value, Value::Count(1..) | Value::Bytes(1..))
+                    })
+            };
+            assert!(has(Action::Memory, FieldName::MemoryTotal));
+            assert!(has(Action::Memory, FieldName::MemoryAvailable));
+            assert!(has(Action::Cpu, FieldName::CpuCount));
+            assert!(has(Action::Processes, FieldName::ProcessesTotal));
+            assert!(has(Action::Filesystems, FieldName::FilesystemCount));
+        });
+    }
+}

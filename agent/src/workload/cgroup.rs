@@ -1,8 +1,9 @@
 //! The workload's control group (cgroup v2), where there is one that the agent may write.
 //!
-//! In an enclave the agent is in the root group of a hierarchy that `boot` mounts, and makes a child of
-//! it. On a laptop it makes a sibling of its own group, which works for root and where systemd has
-//! delegated the parent; if it does not work, the measures are reported as not enforced. The agent never moves itself.
+//! In an enclave the agent is in the root group of a hierarchy that `boot` mounts, and makes a
+//! child of it. On a laptop it makes a sibling of its own group, which works for root and where
+//! systemd has delegated the parent; if it does not work, the measures are reported as not
+//! enforced. The agent never moves itself.
 //!
 //! The v1 hierarchies are not used: they have no way to kill a group at one stroke.
 
@@ -24,7 +25,10 @@ pub struct ControlGroupLimits {
 impl ControlGroupLimits {
     /// The measures that nobody asked for.
     pub fn not_asked(self) -> MeasureSet {
-        let Self { memory_max_bytes, pids_max } = self;
+        let Self {
+            memory_max_bytes,
+            pids_max,
+        } = self;
         let mut set = MeasureSet::default();
         if memory_max_bytes.is_none() {
             set.insert(ConfinementMeasure::MemoryLimit);
@@ -36,8 +40,8 @@ impl ControlGroupLimits {
     }
 }
 
-/// A control group made for one run of the workload; removed when dropped, which the kernel allows once all its
-/// processes have ended.
+/// A control group made for one run of the workload; removed when dropped, which the kernel allows
+/// once all its processes have ended.
 #[derive(Debug)]
 pub struct ControlGroup {
     directory: PathBuf,
@@ -60,33 +64,41 @@ impl ControlGroup {
     }
 
     fn create_in(parent: &Path, limits: ControlGroupLimits) -> io::Result<Self> {
-        // Fails where the agent may not, or where the parent has processes of its own; the files below are
-        // then missing, and the limits are reported as not enforced.
+        // Fails where the agent may not, or where the parent has processes of its own; the files
+        // below are then missing, and the limits are reported as not enforced.
         for controller in ["+memory", "+pids"] {
             let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
         }
         let directory = (0..1000)
-            .map(|number| {
-                parent.join(format!("narthex-workload-{}-{number}", std::process::id()))
-            })
+            .map(|number| parent.join(format!("narthex-workload-{}-{number}", std::process::id())))
             .find_map(|directory| match fs::create_dir(&directory) {
                 Ok(()) => Some(Ok(directory)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
                 Err(error) => Some(Err(error)),
             })
             .unwrap_or_else(|| Err(io::ErrorKind::AlreadyExists.into()))?;
-        let mut group = Self { directory, measures: MeasureSet::default() };
+        let mut group = Self {
+            directory,
+            measures: MeasureSet::default(),
+        };
         group.limit(limits)?;
         Ok(group)
     }
 
     fn limit(&mut self, limits: ControlGroupLimits) -> io::Result<()> {
-        let ControlGroupLimits { memory_max_bytes, pids_max } = limits;
+        let ControlGroupLimits {
+            memory_max_bytes,
+            pids_max,
+        } = limits;
         // Without the list of members and the way to kill them it is no use at all.
         self.processes()?;
         self.kill_switch()?;
         self.measures.insert(ConfinementMeasure::OwnControlGroup);
-        let memory = ("memory.max", memory_max_bytes, ConfinementMeasure::MemoryLimit);
+        let memory = (
+            "memory.max",
+            memory_max_bytes,
+            ConfinementMeasure::MemoryLimit,
+        );
         let pids = ("pids.max", pids_max, ConfinementMeasure::ProcessLimit);
         for (file, limit, measure) in [memory, pids] {
             let Some(limit) = limit else { continue };
@@ -94,7 +106,8 @@ impl ControlGroup {
                 self.measures.insert(measure);
             }
         }
-        // A workload that swaps instead of hitting its limit has none; absent without swap accounting.
+        // A workload that swaps instead of hitting its limit has none; absent without swap
+        // accounting.
         let _ = self.set("memory.swap.max", "0");
         // One of its processes killed for want of memory must not leave a half workload running.
         let _ = self.set("memory.oom.group", "1");
@@ -104,7 +117,10 @@ impl ControlGroup {
     /// Never creates the file: a control that the kernel does not offer is an error.
     fn set(&self, file: &str, value: &str) -> io::Result<()> {
         use std::io::Write;
-        OpenOptions::new().write(true).open(self.directory.join(file))?.write_all(value.as_bytes())
+        OpenOptions::new()
+            .write(true)
+            .open(self.directory.join(file))?
+            .write_all(value.as_bytes())
     }
 
     /// The measures that hold for its members.
@@ -118,7 +134,9 @@ impl ControlGroup {
     ///
     /// The kernel's.
     pub fn processes(&self) -> io::Result<File> {
-        OpenOptions::new().write(true).open(self.directory.join("cgroup.procs"))
+        OpenOptions::new()
+            .write(true)
+            .open(self.directory.join("cgroup.procs"))
     }
 
     /// An open `cgroup.kill` (Linux 5.14): writing `1` kills all members at once.
@@ -127,7 +145,9 @@ impl ControlGroup {
     ///
     /// The kernel's; `NotFound` on older kernels.
     pub fn kill_switch(&self) -> io::Result<File> {
-        OpenOptions::new().write(true).open(self.directory.join("cgroup.kill"))
+        OpenOptions::new()
+            .write(true)
+            .open(self.directory.join("cgroup.kill"))
     }
 
     /// What the kernel counts for its members. `None` for what it does not count here.
@@ -200,24 +220,40 @@ pub struct ControlGroupUsage {
 fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(' ')?;
-        if name == key { value.trim().parse().ok() } else { None }
+        if name == key {
+            value.trim().parse().ok()
+        } else {
+            None
+        }
     })
 }
 
-/// The directory in which to make the workload's group: the hierarchy's root when the agent is in it,
-/// otherwise the parent of the agent's group.
+/// The directory in which to make the workload's group: the hierarchy's root when the agent is in
+/// it, otherwise the parent of the agent's group.
 fn parent_group(mountinfo: &str, membership: &str) -> Option<PathBuf> {
-    let own = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let own = membership
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))?;
     let (root, place) = mountinfo.lines().find_map(v2_mount)?;
     // A container sees the hierarchy from some group on; what is above it is not ours.
     let inside = Path::new(own).strip_prefix(root).ok().or_else(|| {
-        Path::new(own).strip_prefix("/").ok().filter(|_| root == Path::new("/"))
+        Path::new(own)
+            .strip_prefix("/")
+            .ok()
+            .filter(|_| root == Path::new("/"))
     })?;
-    if inside.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
+    if inside
+        .components()
+        .any(|part| matches!(part, std::path::Component::ParentDir))
+    {
         return None;
     }
     let group = place.join(inside);
-    if group == place { Some(place.to_path_buf()) } else { group.parent().map(Path::to_path_buf) }
+    if group == place {
+        Some(place.to_path_buf())
+    } else {
+        group.parent().map(Path::to_path_buf)
+    }
 }
 
 /// Root and mount point, if the line of mountinfo (proc_pid_mountinfo(5)) is of a cgroup2.
@@ -244,7 +280,10 @@ mod tests {
         let root = parent_group(HYBRID, "4:memory:/x\n0::/\n");
         assert_eq!(root, Some(PathBuf::from("/sys/fs/cgroup/unified")));
         let sibling = parent_group(HYBRID, "0::/user.slice/app.scope\n");
-        assert_eq!(sibling, Some(PathBuf::from("/sys/fs/cgroup/unified/user.slice")));
+        assert_eq!(
+            sibling,
+            Some(PathBuf::from("/sys/fs/cgroup/unified/user.slice"))
+        );
     }
 
     #[test]
@@ -268,7 +307,10 @@ mod tests {
     #[test]
     fn a_directory_that_is_no_control_group_is_refused() {
         let parent = tempfile::tempdir().unwrap();
-        let limits = ControlGroupLimits { memory_max_bytes: Some(1 << 20), pids_max: None };
+        let limits = ControlGroupLimits {
+            memory_max_bytes: Some(1 << 20),
+            pids_max: None,
+        };
         let refused = ControlGroup::create_in(parent.path(), limits).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::NotFound);
     }
@@ -284,8 +326,15 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_is_known() {
-        let limits = ControlGroupLimits { memory_max_bytes: None, pids_max: Some(5) };
+        let limits = ControlGroupLimits {
+            memory_max_bytes: None,
+            pids_max: Some(5),
+        };
         assert!(limits.not_asked().contains(ConfinementMeasure::MemoryLimit));
-        assert!(!limits.not_asked().contains(ConfinementMeasure::ProcessLimit));
+        assert!(
+            !limits
+                .not_asked()
+                .contains(ConfinementMeasure::ProcessLimit)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! How a workload ended: the part that people lose today (exit codes 137 and 139 tell an OOM kill from
-//! a crash).
+//! How a workload ended: the part that people lose today (exit codes 137 and 139 tell an OOM kill
+//! from a crash).
 
 use std::time::Duration;
 
@@ -66,12 +66,10 @@ pub enum LaunchStep {
     WorkingDirectory = 11,
     /// The program itself.
     Program = 12,
-    /// A measure that must be enforced cannot be.
-    Confinement = 13,
 }
 
 impl LaunchStep {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 13] = [
         Self::Shepherd,
         Self::KeyFiles,
         Self::ControlGroup,
@@ -85,7 +83,6 @@ impl LaunchStep {
         Self::Files,
         Self::WorkingDirectory,
         Self::Program,
-        Self::Confinement,
     ];
 
     /// The step with this discriminant.
@@ -109,7 +106,6 @@ impl LaunchStep {
             Self::Files => "files",
             Self::WorkingDirectory => "working-directory",
             Self::Program => "program",
-            Self::Confinement => "confinement",
         }
     }
 }
@@ -133,6 +129,6 @@ mod tests {
             assert_eq!(step as usize, position);
             assert_eq!(LaunchStep::from_number(step as u8), Some(step));
         }
-        assert_eq!(LaunchStep::from_number(14), None);
+        assert_eq!(LaunchStep::from_number(13), None);
     }
 }

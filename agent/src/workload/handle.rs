@@ -15,8 +15,8 @@ use super::runner::{self, Observed};
 use super::settings::WorkloadSettings;
 use crate::local_socket::{LocalRefusal, WorkloadReadiness};
 
-/// The workload, as the rest of the agent sees it. Cheap to clone; the task behind it ends the workload
-/// when the last clone is dropped.
+/// The workload, as the rest of the agent sees it. Cheap to clone; the task behind it ends the
+/// workload when the last clone is dropped.
 #[derive(Clone)]
 pub struct WorkloadHandle {
     orders: mpsc::UnboundedSender<Order>,
@@ -69,13 +69,25 @@ impl fmt::Display for WorkloadError {
         match *self {
             Self::NotConfigured => formatter.write_str("no workload is configured"),
             Self::NotStarted(step, 0) => {
-                write!(formatter, "the workload could not be started: {}", step.id())
+                write!(
+                    formatter,
+                    "the workload could not be started: {}",
+                    step.id()
+                )
             }
             Self::NotStarted(step, error) => {
-                write!(formatter, "the workload could not be started: {}: {}", step.id(), system(error))
+                write!(
+                    formatter,
+                    "the workload could not be started: {}: {}",
+                    step.id(),
+                    system(error)
+                )
             }
             Self::Survivors(count) => {
-                write!(formatter, "{count} processes of the workload could not be killed in time")
+                write!(
+                    formatter,
+                    "{count} processes of the workload could not be killed in time"
+                )
             }
             Self::KeyFiles(error) => write!(formatter, "the key files: {}", system(error)),
             Self::Gone => formatter.write_str("the agent is shutting down"),
@@ -105,7 +117,8 @@ pub enum WorkloadState {
     Failed,
 }
 
-/// All there is to say about the workload, at one moment. Numbers are exact here; `probes` rounds them.
+/// All there is to say about the workload, at one moment. Numbers are exact here; `probes` rounds
+/// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadSnapshot {
     /// What it is doing.
@@ -138,8 +151,17 @@ pub fn spawn(settings: Option<WorkloadSettings>) -> WorkloadHandle {
     let (orders, inbox) = mpsc::unbounded_channel();
     let (exit_count, exits) = watch::channel(0);
     let observed = Rc::new(RefCell::new(Observed::default()));
-    tokio::task::spawn_local(runner::run(settings, inbox, exit_count, Rc::clone(&observed)));
-    WorkloadHandle { orders, observed, exits }
+    tokio::task::spawn_local(runner::run(
+        settings,
+        inbox,
+        exit_count,
+        Rc::clone(&observed),
+    ));
+    WorkloadHandle {
+        orders,
+        observed,
+        exits,
+    }
 }
 
 impl WorkloadHandle {
@@ -152,9 +174,9 @@ impl WorkloadHandle {
         self.ask(Order::Start).await
     }
 
-    /// Ends the workload: SIGTERM, the grace time (the configured one by default), SIGKILL for whatever is
-    /// left. Returns when nothing of it is left and its key files are wiped; it stays stopped until
-    /// somebody starts it. Does nothing when it does not run.
+    /// Ends the workload: SIGTERM, the grace time (the configured one by default), SIGKILL for
+    /// whatever is left. Returns when nothing of it is left and its key files are wiped; it stays
+    /// stopped until somebody starts it. Does nothing when it does not run.
     ///
     /// # Errors
     ///
@@ -163,8 +185,9 @@ impl WorkloadHandle {
         self.ask(|answer| Order::Stop(grace, answer)).await
     }
 
-    /// Ends the workload as [`WorkloadHandle::stop`] does, and starts it. Returns when the new run has
-    /// begun, so it takes up to the grace time and a little more: spawn it where that is too long.
+    /// Ends the workload as [`WorkloadHandle::stop`] does, and starts it. Returns when the new run
+    /// has begun, so it takes up to the grace time and a little more: spawn it where that is too
+    /// long.
     ///
     /// # Errors
     ///
@@ -197,14 +220,21 @@ impl WorkloadHandle {
         self.observed.borrow().snapshot(Instant::now())
     }
 
+    /// Process id of the shepherd above the workload, while there is one. For counting only.
+    pub fn shepherd(&self) -> Option<u32> {
+        self.observed.borrow().shepherd()
+    }
+
     /// The workload says whether it is ready. At the start of each run it is not.
     ///
     /// # Errors
     ///
-    /// [`LocalRefusal::TooSoon`]: what it says is a bit that operators see, so it changes once a minute
-    /// at most; only the first change of a run is free.
+    /// [`LocalRefusal::TooSoon`]: what it says is a bit that operators see, so it changes once a
+    /// minute at most; only the first change of a run is free.
     pub fn set_ready(&self, readiness: WorkloadReadiness) -> Result<(), LocalRefusal> {
-        self.observed.borrow_mut().set_ready(readiness, Instant::now())
+        self.observed
+            .borrow_mut()
+            .set_ready(readiness, Instant::now())
     }
 
     /// The number of ends so far; changes with each.
@@ -214,7 +244,9 @@ impl WorkloadHandle {
 
     async fn ask(&self, order: impl FnOnce(Answer) -> Order) -> Result<(), WorkloadError> {
         let (answer, answered) = oneshot::channel();
-        self.orders.send(order(answer)).map_err(|_| WorkloadError::Gone)?;
+        self.orders
+            .send(order(answer))
+            .map_err(|_| WorkloadError::Gone)?;
         answered.await.map_err(|_| WorkloadError::Gone)?
     }
 }

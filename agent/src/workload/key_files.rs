@@ -1,12 +1,13 @@
-//! Keys as files: one per key, mode 0400, the workload's user, in a directory that only it can enter.
+//! Keys as files: one per key, mode 0400, the workload's user, in a directory that only it can
+//! enter.
 //!
 //! With privilege the directory is the root of a detached tmpfs (see
-//! [`mounts`](crate::platform::mounts)), made anew for every start; without, a directory below the agent's
-//! runtime directory, and the measure `private-key-files` is reported as not enforced.
+//! [`mounts`](crate::platform::mounts)), made anew for every start; without, a directory below the
+//! agent's runtime directory, and the measure `private-key-files` is reported as not enforced.
 //!
 //! A reload replaces each file by renaming a complete new one over it: a reader sees the old key or
-//! the new one, never a part. The old file's bytes are wiped when the workload has ended, not before, because a
-//! reader that has it open would otherwise take zeros for a key.
+//! the new one, never a part. The old file's bytes are wiped when the workload has ended, not
+//! before, because a reader that has it open would otherwise take zeros for a key.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -20,8 +21,8 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use zeroize::Zeroizing;
 
-/// Replaced files whose bytes wait for the workload's end. More are closed unwiped, oldest first; their pages
-/// then go back to the kernel like those of any deleted file.
+/// Replaced files whose bytes wait for the workload's end. More are closed unwiped, oldest first;
+/// their pages then go back to the kernel like those of any deleted file.
 const MAX_RETIRED: usize = 128;
 const KEY_MODE: Mode = Mode::S_IRUSR; // 0400, DESIGN section 7, point 4.
 
@@ -60,18 +61,19 @@ impl KeyDirectory {
     pub fn in_tmpfs(tmpfs: BorrowedFd<'_>, owner: Owner) -> io::Result<Self> {
         let directory = open_directory(tmpfs, Path::new("."))?;
         fchown(&directory, Some(Uid::from_raw(0)), Some(owner.group))?;
-        // Readable for the group, so that `ls` works; names of keys are in the configuration anyway.
+        // Readable for the group, so that `ls` works; names of keys are in the configuration
+        // anyway.
         fchmod(&directory, Mode::S_IRWXU | Mode::S_IRGRP | Mode::S_IXGRP)?;
         Ok(Self::empty(directory, Some(owner)))
     }
 
-    /// Uses an ordinary directory, made with mode 0700 if it is missing. What an earlier run left in it
-    /// is wiped. With an owner, the directory becomes the owner's.
+    /// Uses an ordinary directory, made with mode 0700 if it is missing. What an earlier run left
+    /// in it is wiped. With an owner, the directory becomes the owner's.
     ///
     /// # Errors
     ///
-    /// The kernel's; `PermissionDenied` when the directory belongs to somebody else or others can write
-    /// to it.
+    /// The kernel's; `PermissionDenied` when the directory belongs to somebody else or others can
+    /// write to it.
     pub fn in_directory(place: &Path, owner: Option<Owner>) -> io::Result<Self> {
         match DirBuilder::new().mode(0o700).create(place) {
             Ok(()) => {}
@@ -102,7 +104,12 @@ impl KeyDirectory {
     }
 
     fn empty(directory: OwnedFd, owner: Option<Owner>) -> Self {
-        Self { directory, owner, present: Vec::new(), retired: Vec::new() }
+        Self {
+            directory,
+            owner,
+            present: Vec::new(),
+            retired: Vec::new(),
+        }
     }
 
     /// Makes these the files of the directory, and removes all others. Either all new files are
@@ -129,7 +136,12 @@ impl KeyDirectory {
         }
         let before = std::mem::take(&mut self.present);
         for (temporary, name, file) in written {
-            renameat(&self.directory, temporary.as_str(), &self.directory, name.as_str())?;
+            renameat(
+                &self.directory,
+                temporary.as_str(),
+                &self.directory,
+                name.as_str(),
+            )?;
             self.present.push((name, file));
         }
         for (name, file) in before {
@@ -141,8 +153,8 @@ impl KeyDirectory {
         Ok(())
     }
 
-    /// Wipes and removes every file, the replaced ones included. Only when nothing reads them any more:
-    /// after the workload has ended, or when it must no longer have them.
+    /// Wipes and removes every file, the replaced ones included. Only when nothing reads them any
+    /// more: after the workload has ended, or when it must no longer have them.
     ///
     /// # Errors
     ///
@@ -165,11 +177,8 @@ impl KeyDirectory {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let _ = self.unlink(temporary); // Left by an agent that was killed between two steps.
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_EXCL
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let mut file = File::from(openat(&self.directory, temporary, flags, KEY_MODE)?);
         file.write_all(bytes)?;
         fchmod(&file, KEY_MODE)?; // Whatever the umask is.
@@ -189,7 +198,12 @@ impl KeyDirectory {
             nix::sys::stat::FchmodatFlags::FollowSymlink,
         )?;
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(File::from(openat(&self.directory, name, flags, Mode::empty())?))
+        Ok(File::from(openat(
+            &self.directory,
+            name,
+            flags,
+            Mode::empty(),
+        )?))
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {
@@ -218,7 +232,9 @@ fn wipe(file: &File) -> io::Result<()> {
     let mut offset = 0;
     while left > 0 {
         let count = left.min(zeros.len() as u64);
-        let zeros = zeros.get(..usize::try_from(count).unwrap_or(zeros.len())).unwrap_or(&zeros);
+        let zeros = zeros
+            .get(..usize::try_from(count).unwrap_or(zeros.len()))
+            .unwrap_or(&zeros);
         file.write_all_at(zeros, offset)?;
         offset += count;
         left -= count;
@@ -248,11 +264,18 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let place = parent.path().join("keys");
         let keys = KeyDirectory::in_directory(&place, None).unwrap();
-        Scene { _parent: parent, place, keys }
+        Scene {
+            _parent: parent,
+            place,
+            keys,
+        }
     }
 
     fn key(file: &str, bytes: &[u8]) -> KeyFile {
-        KeyFile { file: file.to_owned(), bytes: Zeroizing::new(bytes.to_vec()) }
+        KeyFile {
+            file: file.to_owned(),
+            bytes: Zeroizing::new(bytes.to_vec()),
+        }
     }
 
     fn names(place: &Path) -> Vec<String> {
@@ -267,7 +290,10 @@ mod tests {
     #[test]
     fn files_are_0400_in_a_directory_0700() {
         let mut scene = scene();
-        scene.keys.publish(&[key("a", b"one"), key("b", b"two")]).unwrap();
+        scene
+            .keys
+            .publish(&[key("a", b"one"), key("b", b"two")])
+            .unwrap();
         assert_eq!(names(&scene.place), ["a", "b"]);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&scene.place), 0o700);
@@ -278,7 +304,10 @@ mod tests {
     #[test]
     fn a_reload_replaces_by_rename_and_leaves_the_open_file_whole() {
         let mut scene = scene();
-        scene.keys.publish(&[key("a", b"old"), key("gone", b"x")]).unwrap();
+        scene
+            .keys
+            .publish(&[key("a", b"old"), key("gone", b"x")])
+            .unwrap();
         let open = File::open(scene.place.join("a")).unwrap();
         scene.keys.publish(&[key("a", b"new")]).unwrap();
         assert_eq!(names(&scene.place), ["a"]);
@@ -324,7 +353,10 @@ mod tests {
         for name in ["", ".", "..", "../a", "a/b", ".new-0", "a\0b"] {
             let mut scene = scene();
             scene.keys.publish(&[key("kept", b"kept")]).unwrap();
-            let refused = scene.keys.publish(&[key("fine", b"x"), key(name, b"y")]).unwrap_err();
+            let refused = scene
+                .keys
+                .publish(&[key("fine", b"x"), key(name, b"y")])
+                .unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{name:?}");
             assert_eq!(names(&scene.place), ["kept"], "{name:?}");
         }
@@ -336,7 +368,9 @@ mod tests {
         let place = parent.path().join("keys");
         fs::create_dir(&place).unwrap();
         fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).unwrap();
-        let Err(refused) = KeyDirectory::in_directory(&place, None) else { panic!("accepted") };
+        let Err(refused) = KeyDirectory::in_directory(&place, None) else {
+            panic!("accepted")
+        };
         assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
     }
 

@@ -1,8 +1,8 @@
 //! The measures that confine a workload, and which of them hold.
 //!
-//! DESIGN section 7, point 5. An enclave's workload starts with all of them or not at all. On a laptop
-//! (`--local`), those that need root may be missing; they are then reported, one by one, and never
-//! dropped in silence.
+//! DESIGN section 7, point 5. An enclave's workload starts with all of them or not at all. On a
+//! laptop (`--local`), those that need root may be missing; they are then reported, one by one, and
+//! never dropped in silence.
 
 /// One measure that confines the workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,7 +135,9 @@ impl MeasureSet {
 
     /// The members, in the order of [`ConfinementMeasure::ALL`].
     pub fn iter(self) -> impl Iterator<Item = ConfinementMeasure> {
-        ConfinementMeasure::ALL.into_iter().filter(move |&measure| self.contains(measure))
+        ConfinementMeasure::ALL
+            .into_iter()
+            .filter(move |&measure| self.contains(measure))
     }
 
     /// Whether there is none.
@@ -187,7 +189,9 @@ impl Confinement {
 
     /// The measures that were asked for and do not hold. Inside an enclave there are none.
     pub fn missing(&self) -> MeasureSet {
-        MeasureSet::all().without(self.enforced).without(self.not_asked)
+        MeasureSet::all()
+            .without(self.enforced)
+            .without(self.not_asked)
     }
 }
 
@@ -211,7 +215,10 @@ mod tests {
         for (position, measure) in ConfinementMeasure::ALL.into_iter().enumerate() {
             assert_eq!(measure as usize, position);
         }
-        assert_eq!(MeasureSet::all().iter().count(), ConfinementMeasure::ALL.len());
+        assert_eq!(
+            MeasureSet::all().iter().count(),
+            ConfinementMeasure::ALL.len()
+        );
     }
 
     #[test]
@@ -220,10 +227,22 @@ mod tests {
             enforced: [ConfinementMeasure::OwnUser].into_iter().collect(),
             not_asked: [ConfinementMeasure::MemoryLimit].into_iter().collect(),
         };
-        assert_eq!(confinement.state(ConfinementMeasure::OwnUser), MeasureState::Enforced);
-        assert_eq!(confinement.state(ConfinementMeasure::MemoryLimit), MeasureState::NotAsked);
-        assert_eq!(confinement.state(ConfinementMeasure::OwnSession), MeasureState::NotEnforced);
-        assert_eq!(confinement.missing().iter().count(), ConfinementMeasure::ALL.len() - 2);
+        assert_eq!(
+            confinement.state(ConfinementMeasure::OwnUser),
+            MeasureState::Enforced
+        );
+        assert_eq!(
+            confinement.state(ConfinementMeasure::MemoryLimit),
+            MeasureState::NotAsked
+        );
+        assert_eq!(
+            confinement.state(ConfinementMeasure::OwnSession),
+            MeasureState::NotEnforced
+        );
+        assert_eq!(
+            confinement.missing().iter().count(),
+            ConfinementMeasure::ALL.len() - 2
+        );
     }
 
     #[test]

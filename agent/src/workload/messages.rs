@@ -1,8 +1,9 @@
 //! What the agent and a shepherd say to each other.
 //!
-//! One order with file descriptors at the start, then commands of four bytes towards the shepherd (each a
-//! stop with its grace time) and short framed events back. Both ends are the same binary, so there is no version; lengths are bounded all
-//! the same. The workload has no descriptor of this socket.
+//! One order with file descriptors at the start, then commands of four bytes towards the shepherd
+//! (each a stop with its grace time) and short framed events back. Both ends are the same binary,
+//! so there is no version; lengths are bounded all the same. The workload has no descriptor of this
+//! socket.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -20,8 +21,8 @@ pub(super) const MAX_EVENT_BYTES: usize = 64;
 /// Most descriptors that travel with an order.
 const MAX_DESCRIPTORS: usize = 5;
 
-/// The only command: ends the workload by SIGTERM, and by SIGKILL for all of it after the grace time,
-/// which is the command's content in milliseconds, big-endian.
+/// The only command: ends the workload by SIGTERM, and by SIGKILL for all of it after the grace
+/// time, which is the command's content in milliseconds, big-endian.
 pub(super) const STOP_COMMAND_BYTES: usize = 4;
 
 /// What to start and how. Times in milliseconds.
@@ -139,11 +140,18 @@ pub(super) fn send_order(
     descriptors: &[RawFd],
 ) -> io::Result<()> {
     let body = minicbor::to_vec(order).map_err(io::Error::other)?;
-    let length = u32::try_from(body.len()).map_err(io::Error::other)?.to_be_bytes();
+    let length = u32::try_from(body.len())
+        .map_err(io::Error::other)?
+        .to_be_bytes();
     let message = [ControlMessage::ScmRights(descriptors)];
     let flags = MsgFlags::MSG_NOSIGNAL;
-    let sent =
-        sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(&length)], &message, flags, None)?;
+    let sent = sendmsg::<()>(
+        stream.as_raw_fd(),
+        &[IoSlice::new(&length)],
+        &message,
+        flags,
+        None,
+    )?;
     if sent != length.len() {
         return Err(io::ErrorKind::WriteZero.into());
     }
@@ -160,8 +168,7 @@ pub(super) fn receive_order(
     let bytes = {
         let mut slices = [IoSliceMut::new(&mut length)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message =
-            recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(raw) = control {
                 received.extend(raw.into_iter().map(own));
@@ -231,15 +238,25 @@ mod tests {
         let (mut ours, mut theirs) = UnixStream::pair().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         send_order(&mut ours, &order(), &[null.as_raw_fd()]).unwrap();
-        assert_eq!(receive_order(&mut theirs).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            receive_order(&mut theirs).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 
     #[test]
     fn events_survive_their_encoding_and_fit() {
         for event in [
             Event::Started { measures: u32::MAX },
-            Event::NotStarted { step: 12, error: -2 },
-            Event::Ended { code: Some(255), signal: None, survivors: u32::MAX },
+            Event::NotStarted {
+                step: 12,
+                error: -2,
+            },
+            Event::Ended {
+                code: Some(255),
+                signal: None,
+                survivors: u32::MAX,
+            },
         ] {
             let mut frame = Vec::new();
             event.send(&mut frame).unwrap();

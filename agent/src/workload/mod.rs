@@ -1,12 +1,12 @@
 //! The workload: started, confined, supervised, and its ends recorded (DESIGN section 7, point 5).
 //!
 //! [`spawn`] gives a [`WorkloadHandle`]; behind it one task (`runner`) owns everything about the
-//! workload. Each run has a process of its own between agent and workload, the [`shepherd`], which confines it
-//! and ends all of it. What confines it are [`ConfinementMeasure`]s: all of them in an enclave, and
-//! with `--local` those that can be had, the others reported.
+//! workload. Each run has a process of its own between agent and workload, the [`shepherd`], which
+//! confines it and ends all of it. What confines it are [`ConfinementMeasure`]s: all of them in an
+//! enclave, and with `--local` those that can be had, the others reported.
 //!
-//! Room is left for what comes later: a run's output pipes and descriptors are listed in one place each
-//! (`messages::Descriptor`), so that sealed logs and a data plane add kinds, not mechanisms.
+//! Room is left for what comes later: a run's output pipes and descriptors are listed in one place
+//! each (`messages::Descriptor`), so that sealed logs and a data plane add kinds, not mechanisms.
 
 mod cgroup;
 mod exit;

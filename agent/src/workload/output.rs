@@ -1,7 +1,8 @@
-//! The workload's standard output and error: discarded, and counted in bytes (DESIGN section 7, point 5).
+//! The workload's standard output and error: discarded, and counted in bytes (DESIGN section 7,
+//! point 5).
 //!
-//! The kernel moves the bytes from the pipe to `/dev/null` (splice(2)), so they are never in the agent's memory:
-//! what is not there cannot leak. Only `--local` with `show_output` reads them.
+//! The kernel moves the bytes from the pipe to `/dev/null` (splice(2)), so they are never in the
+//! agent's memory: what is not there cannot leak. Only `--local` with `show_output` reads them.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -47,7 +48,8 @@ impl OutputPipe {
     /// Empties the pipe until its last writer has gone, adding to `bytes`.
     pub(super) fn drain(self, fate: OutputFate, bytes: Rc<Cell<u64>>) -> JoinHandle<()> {
         tokio::task::spawn_local(async move {
-            // On failure the read end closes, and the workload's writes fail with EPIPE: nothing leaks.
+            // On failure the read end closes, and the workload's writes fail with EPIPE: nothing
+            // leaks.
             let _ = drain(self.reader, fate, &bytes).await;
         })
     }
@@ -84,12 +86,12 @@ fn register(reader: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 fn discard(reader: &OwnedFd, null: &File) -> io::Result<usize> {
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-    splice(reader.as_fd(), None, null.as_fd(), None, CHUNK_BYTES, flags).map_err(|error| {
-        match error {
+    splice(reader.as_fd(), None, null.as_fd(), None, CHUNK_BYTES, flags).map_err(
+        |error| match error {
             Errno::EAGAIN => io::ErrorKind::WouldBlock.into(),
             other => other.into(),
-        }
-    })
+        },
+    )
 }
 
 fn show(reader: &OwnedFd) -> io::Result<usize> {
@@ -108,7 +110,10 @@ mod tests {
     use super::*;
 
     fn count(fate: OutputFate, writes: &[&[u8]]) -> u64 {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let bytes = Rc::new(Cell::new(0));
         let (pipe, writer) = OutputPipe::new().unwrap();
         let writes: Vec<Vec<u8>> = writes.iter().map(|bytes| bytes.to_vec()).collect();

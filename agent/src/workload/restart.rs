@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::exit::ExitKind;
 use crate::config::RestartPolicy;
 
-/// A run this much longer than the longest pause was a good one: the next pause is the shortest again.
+/// A run this much longer than the longest pause was a good one: the next pause is the shortest
+/// again.
 const GOOD_RUN_FACTOR: u32 = 2;
 
 /// The rules of the configuration.
@@ -43,7 +44,11 @@ pub struct RestartDecider {
 impl RestartDecider {
     /// Nothing has happened yet.
     pub fn new(rules: RestartRules) -> Self {
-        Self { rules, next_delay: rules.delay, restarts: 0 }
+        Self {
+            rules,
+            next_delay: rules.delay,
+            restarts: 0,
+        }
     }
 
     /// Somebody asked for a start: the pause and the limit begin anew.
@@ -54,7 +59,12 @@ impl RestartDecider {
 
     /// It ended by itself after `ran_for`.
     pub fn after_end(&mut self, end: ExitKind, ran_for: Duration) -> Next {
-        let RestartRules { policy, delay, delay_max, restarts_max } = self.rules;
+        let RestartRules {
+            policy,
+            delay,
+            delay_max,
+            restarts_max,
+        } = self.rules;
         let again = match policy {
             RestartPolicy::Always => true,
             RestartPolicy::OnFailure => end.is_failure(),
@@ -62,7 +72,11 @@ impl RestartDecider {
         };
         let exhausted = restarts_max.is_some_and(|most| self.restarts >= most);
         if !again || exhausted {
-            return if end.is_failure() { Next::StayFailed } else { Next::StayStopped };
+            return if end.is_failure() {
+                Next::StayFailed
+            } else {
+                Next::StayStopped
+            };
         }
         if ran_for >= delay_max.saturating_mul(GOOD_RUN_FACTOR) {
             self.next_delay = delay;
@@ -98,9 +112,15 @@ mod tests {
             (RestartPolicy::OnFailure, Next::StayStopped, first),
             (RestartPolicy::Never, Next::StayStopped, Next::StayFailed),
         ] {
-            assert_eq!(decider(policy, None).after_end(ExitKind::Code(0), QUICK), good);
+            assert_eq!(
+                decider(policy, None).after_end(ExitKind::Code(0), QUICK),
+                good
+            );
             assert_eq!(decider(policy, None).after_end(FAILURE, QUICK), bad);
-            assert_eq!(decider(policy, None).after_end(ExitKind::Signal(11), QUICK), bad);
+            assert_eq!(
+                decider(policy, None).after_end(ExitKind::Signal(11), QUICK),
+                bad
+            );
         }
     }
 
@@ -120,10 +140,19 @@ mod tests {
     #[test]
     fn the_limit_holds_until_somebody_asks_for_a_start() {
         let mut decider = decider(RestartPolicy::Always, Some(2));
-        assert!(matches!(decider.after_end(FAILURE, QUICK), Next::Restart(_)));
-        assert!(matches!(decider.after_end(FAILURE, QUICK), Next::Restart(_)));
+        assert!(matches!(
+            decider.after_end(FAILURE, QUICK),
+            Next::Restart(_)
+        ));
+        assert!(matches!(
+            decider.after_end(FAILURE, QUICK),
+            Next::Restart(_)
+        ));
         assert_eq!(decider.after_end(FAILURE, QUICK), Next::StayFailed);
         decider.begin_anew();
-        assert_eq!(decider.after_end(FAILURE, QUICK), Next::Restart(Duration::from_millis(100)));
+        assert_eq!(
+            decider.after_end(FAILURE, QUICK),
+            Next::Restart(Duration::from_millis(100))
+        );
     }
 }

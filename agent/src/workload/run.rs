@@ -70,10 +70,15 @@ impl Run {
     ) -> Result<Self, WorkloadError> {
         let (mut directory, tmpfs) =
             key_directory(settings).map_err(|error| failed(LaunchStep::KeyFiles, &error))?;
-        directory.publish(keys).map_err(|error| failed(LaunchStep::KeyFiles, &error))?;
+        directory
+            .publish(keys)
+            .map_err(|error| failed(LaunchStep::KeyFiles, &error))?;
         // Without a group the measures are missing; the shepherd decides whether they may be.
         let group = ControlGroup::create(settings.limits).ok();
-        let group_measures = group.as_ref().map(ControlGroup::measures).unwrap_or_default();
+        let group_measures = group
+            .as_ref()
+            .map(ControlGroup::measures)
+            .unwrap_or_default();
         let confinement = Confinement {
             enforced: MeasureSet::default(),
             not_asked: settings.limits.not_asked(),
@@ -98,8 +103,7 @@ impl Run {
         }
         let order = launch_order(settings, group_measures, &files);
         let at_shepherd = |error: io::Error| failed(LaunchStep::Shepherd, &error);
-        let (shepherd, control) =
-            start_shepherd(settings, &order, files).map_err(at_shepherd)?;
+        let (shepherd, control) = start_shepherd(settings, &order, files).map_err(at_shepherd)?;
         let mut run = Self {
             shepherd,
             control,
@@ -135,7 +139,11 @@ impl Run {
     pub(super) async fn ended(&mut self) -> Ended {
         loop {
             match self.event().await {
-                Some(Event::Ended { code, signal, survivors }) => {
+                Some(Event::Ended {
+                    code,
+                    signal,
+                    survivors,
+                }) => {
                     let kind = match (code, signal) {
                         (Some(code), _) => ExitKind::Code(code),
                         (None, Some(signal)) => ExitKind::Signal(signal),
@@ -144,7 +152,12 @@ impl Run {
                     return Ended { kind, survivors };
                 }
                 Some(_) => {}
-                None => return Ended { kind: ExitKind::Unknown, survivors: 0 },
+                None => {
+                    return Ended {
+                        kind: ExitKind::Unknown,
+                        survivors: 0,
+                    };
+                }
             }
         }
     }
@@ -156,7 +169,10 @@ impl Run {
         let _ = self.control.write_all(&grace_millis.to_be_bytes()).await;
         let ended = tokio::time::timeout(grace.saturating_add(KILL_TIMEOUT), self.ended())
             .await
-            .unwrap_or(Ended { kind: ExitKind::Unknown, survivors: 1 });
+            .unwrap_or(Ended {
+                kind: ExitKind::Unknown,
+                survivors: 1,
+            });
         self.finish(ended).await
     }
 
@@ -171,7 +187,17 @@ impl Run {
         let usage = self.usage();
         self.tear_down().await;
         let oom_kills = usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
-        RunEnd { kind, ran_for, oom_kills, survivors }
+        RunEnd {
+            kind,
+            ran_for,
+            oom_kills,
+            survivors,
+        }
+    }
+
+    /// Process id of the shepherd.
+    pub(super) fn shepherd_id(&self) -> u32 {
+        self.shepherd.id()
     }
 
     /// What the run's control group counts.
@@ -181,12 +207,16 @@ impl Run {
 
     /// Replaces the key files.
     pub(super) fn publish_keys(&mut self, keys: &[KeyFile]) -> Result<(), WorkloadError> {
-        self.keys.publish(keys).map_err(|error| WorkloadError::KeyFiles(number(&error)))
+        self.keys
+            .publish(keys)
+            .map_err(|error| WorkloadError::KeyFiles(number(&error)))
     }
 
     /// Wipes the key files.
     pub(super) fn clear_keys(&mut self) -> Result<(), WorkloadError> {
-        self.keys.clear().map_err(|error| WorkloadError::KeyFiles(number(&error)))
+        self.keys
+            .clear()
+            .map_err(|error| WorkloadError::KeyFiles(number(&error)))
     }
 
     async fn tear_down(mut self) {
@@ -217,7 +247,8 @@ impl Run {
             let mut bytes = [0; MAX_EVENT_BYTES];
             match self.control.read(&mut bytes).await {
                 Ok(count) if count > 0 => {
-                    self.received.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                    self.received
+                        .extend_from_slice(bytes.get(..count).unwrap_or_default());
                 }
                 Ok(_) | Err(_) => return None,
             }
@@ -248,7 +279,10 @@ impl Files {
 fn key_directory(settings: &WorkloadSettings) -> io::Result<(KeyDirectory, Option<OwnedFd>)> {
     let place = settings.keys_place.as_path();
     if let Some(parent) = place.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(parent)?;
     }
     if let Some(owner) = settings.owner {
         match mounts::detached_key_tmpfs() {
@@ -272,19 +306,25 @@ fn make_mount_point(place: &Path) -> io::Result<()> {
     }
 }
 
-/// The limits are the control group's, which the shepherd knows only as a set of measures; whether one
-/// that was asked for may be missing is decided here.
+/// The limits are the control group's, which the shepherd knows only as a set of measures; whether
+/// one that was asked for may be missing is decided here.
 fn refuse_unlimited(
     settings: &WorkloadSettings,
     group_measures: MeasureSet,
     confinement: Confinement,
 ) -> Result<(), WorkloadError> {
-    let limits = [ConfinementMeasure::MemoryLimit, ConfinementMeasure::ProcessLimit];
+    let limits = [
+        ConfinementMeasure::MemoryLimit,
+        ConfinementMeasure::ProcessLimit,
+    ];
     let missing = limits.into_iter().any(|measure| {
         !group_measures.contains(measure) && !confinement.not_asked.contains(measure)
     });
     if missing && !settings.tolerant {
-        return Err(WorkloadError::NotStarted(LaunchStep::ControlGroup, Errno::ENOENT as i32));
+        return Err(WorkloadError::NotStarted(
+            LaunchStep::ControlGroup,
+            Errno::ENOENT as i32,
+        ));
     }
     Ok(())
 }
@@ -297,10 +337,25 @@ fn launch_order(
     let config = &settings.config;
     LaunchOrder {
         program: config.command.as_os_str().as_bytes().to_vec().into(),
-        arguments: config.arguments.iter().map(|text| text.as_bytes().to_vec().into()).collect(),
-        environment: settings.environment.iter().map(|line| line.clone().into()).collect(),
-        working_directory: config.working_directory.as_os_str().as_bytes().to_vec().into(),
-        user: settings.owner.map(|owner| (owner.user.as_raw(), owner.group.as_raw())),
+        arguments: config
+            .arguments
+            .iter()
+            .map(|text| text.as_bytes().to_vec().into())
+            .collect(),
+        environment: settings
+            .environment
+            .iter()
+            .map(|line| line.clone().into())
+            .collect(),
+        working_directory: config
+            .working_directory
+            .as_os_str()
+            .as_bytes()
+            .to_vec()
+            .into(),
+        user: settings
+            .owner
+            .map(|owner| (owner.user.as_raw(), owner.group.as_raw())),
         keys_place: settings.keys_place.as_os_str().as_bytes().to_vec().into(),
         cover_temporary_files: settings.cover_temporary_files,
         open_files: settings.open_files,

@@ -1,4 +1,5 @@
-//! The task that owns the workload: orders in, runs one after another, and what is observed of them.
+//! The task that owns the workload: orders in, runs one after another, and what is observed of
+//! them.
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -38,6 +39,7 @@ pub(super) struct Observed {
     usage: Option<ControlGroupUsage>,
     ready: bool,
     ready_changed: Option<Instant>,
+    shepherd: Option<u32>,
 }
 
 impl Observed {
@@ -59,13 +61,19 @@ impl Observed {
         Ok(())
     }
 
+    pub(super) fn shepherd(&self) -> Option<u32> {
+        self.shepherd
+    }
+
     pub(super) fn snapshot(&self, now: Instant) -> WorkloadSnapshot {
         let running_kills = self.usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
         WorkloadSnapshot {
             state: self.state,
             restarts: self.starts.saturating_sub(1),
             running_for: self.began.map(|began| now.saturating_duration_since(began)),
-            next_start_in: self.next_start.map(|next| next.saturating_duration_since(now)),
+            next_start_in: self
+                .next_start
+                .map(|next| next.saturating_duration_since(now)),
             last_exit: self
                 .last_exit
                 .map(|(record, when)| (record, now.saturating_duration_since(when))),
@@ -86,10 +94,18 @@ pub(super) async fn run(
     exits: watch::Sender<u64>,
     observed: Rc<RefCell<Observed>>,
 ) {
-    let Some(settings) = settings else { return answer_without_workload(inbox).await };
+    let Some(settings) = settings else {
+        return answer_without_workload(inbox).await;
+    };
     let restarts = RestartDecider::new(settings.restart);
-    let mut runner =
-        Runner { settings, exits, observed, restarts, keys: Vec::new(), current: None };
+    let mut runner = Runner {
+        settings,
+        exits,
+        observed,
+        restarts,
+        keys: Vec::new(),
+        current: None,
+    };
     loop {
         let next_start = runner.observed.borrow().next_start;
         tokio::select! {
@@ -189,6 +205,7 @@ impl Runner {
                 observed.began = Some(run.began);
                 observed.confinement = Some(run.confinement);
                 observed.usage = run.usage();
+                observed.shepherd = Some(run.shepherd_id());
                 drop(observed);
                 self.current = Some(run);
                 Ok(())
@@ -199,7 +216,15 @@ impl Runner {
                     _ => ExitKind::Unknown,
                 };
                 let ran_for = Duration::ZERO;
-                self.record(RunEnd { kind, ran_for, oom_kills: 0, survivors: 0 }, Asked::No);
+                self.record(
+                    RunEnd {
+                        kind,
+                        ran_for,
+                        oom_kills: 0,
+                        survivors: 0,
+                    },
+                    Asked::No,
+                );
                 self.decide(kind, ran_for);
                 Err(error)
             }
@@ -228,7 +253,9 @@ impl Runner {
     }
 
     async fn ended_by_itself(&mut self, ended: Ended) {
-        let Some(run) = self.current.take() else { return };
+        let Some(run) = self.current.take() else {
+            return;
+        };
         let end = run.finish(ended).await;
         let (kind, ran_for, survivors) = (end.kind, end.ran_for, end.survivors);
         self.record(end, Asked::No);
@@ -254,17 +281,29 @@ impl Runner {
     }
 
     fn record(&mut self, end: RunEnd, asked: Asked) {
-        let RunEnd { kind, ran_for, oom_kills, survivors: _ } = end;
+        let RunEnd {
+            kind,
+            ran_for,
+            oom_kills,
+            survivors: _,
+        } = end;
         let requested = matches!(asked, Asked::Yes);
         let mut observed = self.observed.borrow_mut();
         observed.began = None;
         observed.ready = false;
         observed.usage = None;
+        observed.shepherd = None;
         observed.oom_kills = observed.oom_kills.saturating_add(oom_kills);
-        let record = ExitRecord { kind, requested, ran_for, oom_kills };
+        let record = ExitRecord {
+            kind,
+            requested,
+            ran_for,
+            oom_kills,
+        };
         observed.last_exit = Some((record, Instant::now()));
         drop(observed);
-        self.exits.send_modify(|count| *count = count.saturating_add(1));
+        self.exits
+            .send_modify(|count| *count = count.saturating_add(1));
     }
 
     fn deliver_keys(&mut self, keys: Vec<KeyFile>) -> Result<(), WorkloadError> {
@@ -306,8 +345,14 @@ mod tests {
         };
         assert_eq!(set(WorkloadReadiness::Ready, 0), Ok(()));
         assert_eq!(set(WorkloadReadiness::Ready, 1), Ok(()), "no change");
-        assert_eq!(set(WorkloadReadiness::NotReady, 59), Err(LocalRefusal::TooSoon));
+        assert_eq!(
+            set(WorkloadReadiness::NotReady, 59),
+            Err(LocalRefusal::TooSoon)
+        );
         assert_eq!(set(WorkloadReadiness::NotReady, 60), Ok(()));
-        assert_eq!(set(WorkloadReadiness::Ready, 119), Err(LocalRefusal::TooSoon));
+        assert_eq!(
+            set(WorkloadReadiness::Ready, 119),
+            Err(LocalRefusal::TooSoon)
+        );
     }
 }

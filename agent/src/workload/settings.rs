@@ -64,8 +64,8 @@ impl SettingsError {
 }
 
 impl WorkloadSettings {
-    /// Resolves a configuration. `runtime_directory` gets the directory `keys`; `socket` is the local
-    /// socket's path, if there is one. Both are told to the workload (`NARTHEX_KEYS`,
+    /// Resolves a configuration. `runtime_directory` gets the directory `keys`; `socket` is the
+    /// local socket's path, if there is one. Both are told to the workload (`NARTHEX_KEYS`,
     /// `NARTHEX_SOCKET`).
     ///
     /// # Errors
@@ -79,9 +79,10 @@ impl WorkloadSettings {
         privileges: Privileges,
     ) -> Result<Self, SettingsError> {
         let owner = match (privileges, config.user, config.group) {
-            (Privileges::Root, Some(user), Some(group)) if user != 0 && group != 0 => {
-                Some(Owner { user: Uid::from_raw(user), group: Gid::from_raw(group) })
-            }
+            (Privileges::Root, Some(user), Some(group)) if user != 0 && group != 0 => Some(Owner {
+                user: Uid::from_raw(user),
+                group: Gid::from_raw(group),
+            }),
             (Privileges::Root, _, _) => return Err(SettingsError::UserRequired),
             (Privileges::Unprivileged, None, None) => None,
             (Privileges::Unprivileged, _, _) => return Err(SettingsError::UserNotPossible),
@@ -104,7 +105,11 @@ impl WorkloadSettings {
         if let Some(socket) = socket {
             environment.push(variable("NARTHEX_SOCKET", socket.as_os_str().as_bytes()));
         }
-        let seen = [config.command.as_path(), &config.working_directory, runtime_directory];
+        let seen = [
+            config.command.as_path(),
+            &config.working_directory,
+            runtime_directory,
+        ];
         Ok(Self {
             owner,
             keys_place,
@@ -158,7 +163,13 @@ mod tests {
         privileges: Privileges,
     ) -> Result<WorkloadSettings, SettingsError> {
         let socket = Some(Path::new("/run/narthex/workload.sock"));
-        WorkloadSettings::resolve(&config(extra), Path::new("/run/narthex"), socket, mode, privileges)
+        WorkloadSettings::resolve(
+            &config(extra),
+            Path::new("/run/narthex"),
+            socket,
+            mode,
+            privileges,
+        )
     }
 
     fn refusal(extra: &str, mode: Mode, privileges: Privileges) -> Option<SettingsError> {
@@ -198,10 +209,17 @@ mod tests {
 
     #[test]
     fn the_environment_is_the_configured_one_and_two_paths() {
-        let settings =
-            resolve("environment = { A = \"b=c\" }", Mode::Local, Privileges::Unprivileged).unwrap();
-        let lines: Vec<_> =
-            settings.environment.iter().map(|line| String::from_utf8_lossy(line)).collect();
+        let settings = resolve(
+            "environment = { A = \"b=c\" }",
+            Mode::Local,
+            Privileges::Unprivileged,
+        )
+        .unwrap();
+        let lines: Vec<_> = settings
+            .environment
+            .iter()
+            .map(|line| String::from_utf8_lossy(line))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -215,8 +233,16 @@ mod tests {
     #[test]
     fn only_local_tolerates_missing_measures() {
         let users = "user = 5\ngroup = 5";
-        assert!(!resolve(users, Mode::Enclave, Privileges::Root).unwrap().tolerant);
-        assert!(resolve(users, Mode::Local, Privileges::Root).unwrap().tolerant);
+        assert!(
+            !resolve(users, Mode::Enclave, Privileges::Root)
+                .unwrap()
+                .tolerant
+        );
+        assert!(
+            resolve(users, Mode::Local, Privileges::Root)
+                .unwrap()
+                .tolerant
+        );
     }
 
     #[test]

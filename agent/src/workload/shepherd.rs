@@ -2,10 +2,10 @@
 //!
 //! It exists for three things the agent's own process cannot do well. It has one thread, so it may
 //! fork and then prepare the child with ordinary code. It is the *subreaper*: whatever the workload
-//! starts, however often it forks away, ends up as the shepherd's child, so "no child is left" is the
-//! kernel's own answer to "has all of it ended", and the agent's other processes are never mistaken
-//! for it. And it notices the agent's death, kill -9 included, by the end of the control socket, and then
-//! kills everything.
+//! starts, however often it forks away, ends up as the shepherd's child, so "no child is left" is
+//! the kernel's own answer to "has all of it ended", and the agent's other processes are never
+//! mistaken for it. And it notices the agent's death, kill -9 included, by the end of the control
+//! socket, and then kills everything.
 //!
 //! It holds no key and no socket but that one. Its life: order → launch → wait for the main
 //! process, a command or the end of the socket → end all → report → exit.
@@ -26,9 +26,7 @@ use nix::unistd::{Gid, Pid, Uid, getpid, setsid};
 
 use super::exit::LaunchStep;
 use super::measures::MeasureSet;
-use super::messages::{
-    Descriptor, Event, LaunchOrder, STOP_COMMAND_BYTES, receive_order,
-};
+use super::messages::{Descriptor, Event, LaunchOrder, STOP_COMMAND_BYTES, receive_order};
 use super::system_calls;
 use crate::platform::confined_child::{
     ChildOrder, LaunchFailure, Limits, TemporaryFiles, Tolerance, launch, standard_input,
@@ -45,8 +43,9 @@ const KILL_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause between two looks at what is left.
 const KILL_PAUSE: Duration = Duration::from_millis(2);
 
-/// Runs the shepherd on the control socket that is its standard input. Returns the exit code: 0 when
-/// everything it was responsible for has ended, 2 when it was not started by an agent, 3 otherwise.
+/// Runs the shepherd on the control socket that is its standard input. Returns the exit code: 0
+/// when everything it was responsible for has ended, 2 when it was not started by an agent, 3
+/// otherwise.
 pub fn main() -> u8 {
     let Some(control) = control_socket() else {
         eprintln!("narthex-agent: {SUBCOMMAND} is started by the agent only");
@@ -69,7 +68,8 @@ fn control_socket() -> Option<UnixStream> {
 fn run(mut control: UnixStream) -> io::Result<()> {
     forbid_dumps()?;
     become_subreaper()?;
-    // Away from the terminal: its interrupt is for the agent, which then stops the workload in order.
+    // Away from the terminal: its interrupt is for the agent, which then stops the workload in
+    // order.
     match setsid() {
         Ok(_) | Err(Errno::EPERM) => {}
         Err(error) => return Err(error.into()),
@@ -77,7 +77,12 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     let mut watched = SigSet::empty();
     watched.add(Signal::SIGCHLD);
     let mut ignored = watched;
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGPIPE,
+    ] {
         ignored.add(signal);
     }
     ignored.thread_block()?;
@@ -93,15 +98,25 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     drop(files); // The workload's output ends with the workload.
     let main_process = match launched {
         Ok((main_process, measures)) => {
-            Event::Started { measures: measures.bits() }.send(&mut control)?;
+            Event::Started {
+                measures: measures.bits(),
+            }
+            .send(&mut control)?;
             main_process
         }
         Err(LaunchFailure { step, error }) => {
             // The child that failed has nothing to tell; it is collected when the shepherd exits.
-            return Event::NotStarted { step: step as u8, error: error as i32 }.send(&mut control);
+            return Event::NotStarted {
+                step: step as u8,
+                error: error as i32,
+            }
+            .send(&mut control);
         }
     };
-    let mut flock = Flock { main_process, end: None };
+    let mut flock = Flock {
+        main_process,
+        end: None,
+    };
     let watched = flock.watch(&control, &children);
     let survivors = flock.end_everything(kill_all.as_ref());
     watched?;
@@ -110,7 +125,12 @@ fn run(mut control: UnixStream) -> io::Result<()> {
         Some(ChildEnd::Signal(signal)) => (None, Some(signal)),
         None => (None, None), // It survived; `survivors` says so.
     };
-    Event::Ended { code, signal, survivors }.send(&mut control)
+    Event::Ended {
+        code,
+        signal,
+        survivors,
+    }
+    .send(&mut control)
 }
 
 #[derive(Default)]
@@ -135,10 +155,7 @@ impl Files {
     }
 }
 
-fn launch_workload(
-    order: &LaunchOrder,
-    files: &Files,
-) -> Result<(Pid, MeasureSet), LaunchFailure> {
+fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSet), LaunchFailure> {
     let fail = |step, error| LaunchFailure { step, error };
     let text = |bytes: &ByteVec| {
         CString::new(bytes.to_vec()).map_err(|_| fail(LaunchStep::Program, Errno::EINVAL))
@@ -167,7 +184,10 @@ fn launch_workload(
     for argument in arguments {
         all_arguments.push(text(argument)?);
     }
-    let environment = environment.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let environment = environment
+        .iter()
+        .map(text)
+        .collect::<Result<Vec<_>, _>>()?;
     let working_directory = text(working_directory)?;
     let keys_place = text(keys_place)?;
     let filters =
@@ -179,21 +199,34 @@ fn launch_workload(
         environment: &environment,
         working_directory: &working_directory,
         user: user.map(|(user, group)| (Uid::from_raw(user), Gid::from_raw(group))),
-        keys: files.keys.as_ref().map(|tmpfs| (tmpfs.as_fd(), keys_place.as_c_str())),
+        keys: files
+            .keys
+            .as_ref()
+            .map(|tmpfs| (tmpfs.as_fd(), keys_place.as_c_str())),
         temporary_files: if *cover_temporary_files {
             TemporaryFiles::Cover
         } else {
             TemporaryFiles::Keep
         },
         control_group: files.control_group_processes.as_ref().map(|processes| {
-            (processes.as_fd(), MeasureSet::from_bits(*control_group_measures))
+            (
+                processes.as_fd(),
+                MeasureSet::from_bits(*control_group_measures),
+            )
         }),
-        limits: Limits { open_files: *open_files, processes: *processes },
+        limits: Limits {
+            open_files: *open_files,
+            processes: *processes,
+        },
         null: null.as_fd(),
         output: files.output.as_ref().ok_or(pipe_missing)?.as_fd(),
         error: files.error.as_ref().ok_or(pipe_missing)?.as_fd(),
         filters: &filters,
-        tolerance: if *tolerant { Tolerance::Unprivileged } else { Tolerance::Nothing },
+        tolerance: if *tolerant {
+            Tolerance::Unprivileged
+        } else {
+            Tolerance::Nothing
+        },
     })
 }
 
@@ -260,12 +293,12 @@ impl Flock {
         }
     }
 
-    /// Kills until the kernel says that no child is left: the shepherd is the subreaper, so that answer
-    /// covers every descendant. Returns how many would not die in time, which is 0 unless the kernel
-    /// holds one in an uninterruptible wait.
+    /// Kills until the kernel says that no child is left: the shepherd is the subreaper, so that
+    /// answer covers every descendant. Returns how many would not die in time, which is 0 unless
+    /// the kernel holds one in an uninterruptible wait.
     ///
-    /// Without a control group each round stops all descendants before it kills any, so that a process
-    /// that forks as fast as it can has no parent left that runs.
+    /// Without a control group each round stops all descendants before it kills any, so that a
+    /// process that forks as fast as it can has no parent left that runs.
     fn end_everything(&mut self, kill_all: Option<&File>) -> u32 {
         let deadline = Instant::now() + KILL_DEADLINE;
         loop {
@@ -298,7 +331,9 @@ enum Command {
 fn read_command(mut control: &UnixStream) -> io::Result<Command> {
     let mut grace = [0_u8; STOP_COMMAND_BYTES];
     match control.read_exact(&mut grace) {
-        Ok(()) => Ok(Command::Stop(Duration::from_millis(u32::from_be_bytes(grace).into()))),
+        Ok(()) => Ok(Command::Stop(Duration::from_millis(
+            u32::from_be_bytes(grace).into(),
+        ))),
         Err(error) => match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Ok(Command::AgentGone),
             _ => Err(error),

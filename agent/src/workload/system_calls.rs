@@ -1,10 +1,11 @@
-//! The workload's seccomp filters: a list of refusals, not of permissions, because a workload is any
-//! program.
+//! The workload's seccomp filters: a list of refusals, not of permissions, because a workload is
+//! any program.
 //!
 //! Refused with `EPERM`: new user namespaces (the usual first step of kernel exploits, and a way to
 //! mount), and kernel interfaces with a long record of flaws that no workload of an enclave needs.
-//! `clone3` passes its flags in memory, where a filter cannot look; it answers `ENOSYS`, whereupon every
-//! C library falls back to `clone`. A process of another architecture (32-bit programs) is killed.
+//! `clone3` passes its flags in memory, where a filter cannot look; it answers `ENOSYS`, whereupon
+//! every C library falls back to `clone`. A process of another architecture (32-bit programs) is
+//! killed.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ const REFUSED: [i64; 15] = [
     libc::SYS_request_key,
     libc::SYS_bpf,
     libc::SYS_perf_event_open, // Side channels on the agent.
-    libc::SYS_ptrace,          // Of its own processes only, but a stolen thread should not read all.
+    libc::SYS_ptrace, // Of its own processes only, but a stolen thread should not read all.
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_userfaultfd, // Makes kernel races winnable.
@@ -65,7 +66,11 @@ pub(super) fn filters() -> Result<Vec<BpfProgram>, seccompiler::Error> {
             SeccompCmpOp::MaskedEq(NEW_USER_NAMESPACE),
             NEW_USER_NAMESPACE,
         )?;
-        add(&mut refused, number, vec![SeccompRule::new(vec![asks_for_user_namespace])?]);
+        add(
+            &mut refused,
+            number,
+            vec![SeccompRule::new(vec![asks_for_user_namespace])?],
+        );
     }
     let mut unknown = BTreeMap::new();
     add(&mut unknown, libc::SYS_clone3, Vec::new());

@@ -12,7 +12,10 @@ impl Canary {
     /// At least eight bytes, so that no form of it is in anything by chance.
     pub fn new(place: &'static str, bytes: &[u8]) -> Self {
         assert!(bytes.len() >= 8, "{place}: too short to be searched for");
-        Self { place, bytes: bytes.to_vec() }
+        Self {
+            place,
+            bytes: bytes.to_vec(),
+        }
     }
 
     /// The secret itself.
@@ -20,8 +23,9 @@ impl Canary {
         &self.bytes
     }
 
-    /// Every form that is searched for, with its name: as it is, reversed, in both cases, as UTF-16,
-    /// hex, URL-encoded, and the parts of base64 that do not depend on where in a longer text it stands.
+    /// Every form that is searched for, with its name: as it is, reversed, in both cases, as
+    /// UTF-16, hex, URL-encoded, and the parts of base64 that do not depend on where in a longer
+    /// text it stands.
     pub fn forms(&self) -> Vec<(String, Vec<u8>)> {
         let mut forms = Vec::new();
         let reversed: Vec<u8> = self.bytes.iter().rev().copied().collect();
@@ -31,8 +35,14 @@ impl Canary {
             add("lower case", bytes.to_ascii_lowercase());
             add("upper case", bytes.to_ascii_uppercase());
             add("complement", bytes.iter().map(|byte| !byte).collect());
-            add("utf-16le", bytes.iter().flat_map(|&byte| [byte, 0]).collect());
-            add("utf-16be", bytes.iter().flat_map(|&byte| [0, byte]).collect());
+            add(
+                "utf-16le",
+                bytes.iter().flat_map(|&byte| [byte, 0]).collect(),
+            );
+            add(
+                "utf-16be",
+                bytes.iter().flat_map(|&byte| [0, byte]).collect(),
+            );
             add("hex", hex(bytes, "").into_bytes());
             add("upper-case hex", hex(bytes, "").to_uppercase().into_bytes());
             add("url", hex(bytes, "%").to_uppercase().into_bytes());
@@ -40,7 +50,10 @@ impl Canary {
             add("escaped", hex(bytes, "\\x").into_bytes());
             for shift in 0..3 {
                 for (name, alphabet) in [("base64", STANDARD), ("base64url", URL_SAFE)] {
-                    add(&format!("{name} at {shift}"), base64_core(bytes, shift, alphabet));
+                    add(
+                        &format!("{name} at {shift}"),
+                        base64_core(bytes, shift, alphabet),
+                    );
                 }
             }
         }
@@ -60,7 +73,10 @@ impl Canary {
 pub fn assert_no_canary(what: &str, haystack: &[u8], canaries: &[Canary]) {
     for canary in canaries {
         if let Some(form) = canary.found_in(haystack) {
-            panic!("{what}: the secret planted in {} left as {form}", canary.place);
+            panic!(
+                "{what}: the secret planted in {} left as {form}",
+                canary.place
+            );
         }
     }
 }
@@ -69,11 +85,14 @@ const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 fn hex(bytes: &[u8], before: &str) -> String {
-    bytes.iter().map(|byte| format!("{before}{byte:02x}")).collect()
+    bytes
+        .iter()
+        .map(|byte| format!("{before}{byte:02x}"))
+        .collect()
 }
 
-/// The characters of the base64 of any text that has `bytes` at a position that is `shift` modulo 3, as
-/// far as they depend on `bytes` alone.
+/// The characters of the base64 of any text that has `bytes` at a position that is `shift` modulo
+/// 3, as far as they depend on `bytes` alone.
 fn base64_core(bytes: &[u8], shift: usize, alphabet: &[u8; 64]) -> Vec<u8> {
     let mut padded = vec![0; shift];
     padded.extend_from_slice(bytes);
@@ -85,7 +104,8 @@ fn base64_core(bytes: &[u8], shift: usize, alphabet: &[u8; 64]) -> Vec<u8> {
             [18, 12, 6, 0].map(|place| alphabet[(bits >> place & 63) as usize])
         })
         .collect();
-    // The first characters mix in what stands before: 8 bits of shift touch two characters, 16 three.
+    // The first characters mix in what stands before: 8 bits of shift touch two characters, 16
+    // three.
     let skip = [0, 2, 3][shift];
     characters[skip..].to_vec()
 }
@@ -100,8 +120,14 @@ mod tests {
     #[test]
     fn every_form_is_found_and_nothing_else() {
         assert_eq!(found(b"xx C4nary-S3cret! xx").as_deref(), Some("raw"));
-        assert_eq!(found(b"xx !terc3S-yran4C xx").as_deref(), Some("reversed raw"));
-        assert_eq!(found(b"43346e6172792d53336372657421").as_deref(), Some("hex"));
+        assert_eq!(
+            found(b"xx !terc3S-yran4C xx").as_deref(),
+            Some("reversed raw")
+        );
+        assert_eq!(
+            found(b"43346e6172792d53336372657421").as_deref(),
+            Some("hex")
+        );
         assert_eq!(found(b"C4nary-S3cret"), None);
         assert_eq!(found(b""), None);
     }
@@ -111,8 +137,8 @@ mod tests {
         // From another implementation: `printf ... | base64`.
         for (text, form) in [
             (&b"QzRuYXJ5LVMzY3JldCE="[..], "base64 at 0"), // the secret alone
-            (b"eEM0bmFyeS1TM2NyZXQheQ==", "base64 at 1"),    // xSECRETy
-            (b"eHhDNG5hcnktUzNjcmV0IXk=", "base64 at 2"),    // xxSECRETy
+            (b"eEM0bmFyeS1TM2NyZXQheQ==", "base64 at 1"),  // xSECRETy
+            (b"eHhDNG5hcnktUzNjcmV0IXk=", "base64 at 2"),  // xxSECRETy
         ] {
             assert_eq!(found(text).as_deref(), Some(form));
         }

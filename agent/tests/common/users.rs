@@ -21,8 +21,8 @@ pub fn skip_without_root(test: &str) -> bool {
     true
 }
 
-/// Runs `body` as an ordinary user: directly when we are one, otherwise by running this very test again
-/// as [`ORDINARY`]. `test` is the full name of the calling test.
+/// Runs `body` as an ordinary user: directly when we are one, otherwise by running this very test
+/// again as [`ORDINARY`]. `test` is the full name of the calling test.
 pub fn as_ordinary_user(test: &str, body: impl FnOnce()) {
     if !is_root() {
         return body();

@@ -31,7 +31,10 @@ impl Place {
 
     /// Below another directory.
     pub fn below(parent: &Path) -> Self {
-        let root = tempfile::Builder::new().prefix("narthex-test-").tempdir_in(parent).unwrap();
+        let root = tempfile::Builder::new()
+            .prefix("narthex-test-")
+            .tempdir_in(parent)
+            .unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let place = Self { root };
         fs::create_dir(place.out()).unwrap();
@@ -84,17 +87,24 @@ impl Place {
 
     /// A handle for `script`, as with `--local`.
     pub fn workload(&self, script: &str, extra: &str) -> WorkloadHandle {
-        spawn(Some(self.settings(&self.config(script, extra), Mode::Local)))
+        spawn(Some(
+            self.settings(&self.config(script, extra), Mode::Local),
+        ))
     }
 }
 
 /// Runs a test's future as the agent runs its own: one thread, a `LocalSet`, and no longer than a
 /// minute.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(60), future).await.expect("the test hangs")
+        tokio::time::timeout(Duration::from_secs(60), future)
+            .await
+            .expect("the test hangs")
     })
 }
 
@@ -115,15 +125,23 @@ pub async fn ended(workload: &WorkloadHandle) -> WorkloadSnapshot {
 }
 
 pub fn key(file: &str, bytes: &[u8]) -> KeyFile {
-    KeyFile { file: file.to_owned(), bytes: Zeroizing::new(bytes.to_vec()) }
+    KeyFile {
+        file: file.to_owned(),
+        bytes: Zeroizing::new(bytes.to_vec()),
+    }
 }
 
 /// How many processes have `marker` among their arguments.
 pub fn processes_with(marker: &str) -> usize {
-    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return 0;
+    };
     entries
         .flatten()
         .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
-        .filter(|line| line.split(|&byte| byte == 0).any(|word| word == marker.as_bytes()))
+        .filter(|line| {
+            line.split(|&byte| byte == 0)
+                .any(|word| word == marker.as_bytes())
+        })
         .count()
 }
