@@ -74,7 +74,14 @@ impl PersonKey {
     pub fn parse(line: &str) -> Result<Self, Refusal> {
         let key = PublicKey::from_openssh(line.trim())
             .map_err(|error| unusable(format!("not an SSH public key: {error}")))?;
-        Self::accept(key.key_data().clone())
+        let accepted = Self::accept(key.key_data().clone())?;
+        // `ssh-key` 0.6 reads past wrong inner lengths: one key has one text.
+        let mut words = line.split_ascii_whitespace();
+        let text = accepted.to_openssh();
+        if words.next().zip(words.next()) != text.split_once(' ') {
+            return Err(unusable("not the canonical encoding of this key"));
+        }
+        Ok(accepted)
     }
 
     /// Reads the key that a signature names, in wire encoding. Only good for comparison with keys
@@ -82,6 +89,9 @@ impl PersonKey {
     pub(crate) fn presented(blob: &[u8]) -> Result<Self, Refusal> {
         let key = PublicKey::from_bytes(blob)
             .map_err(|error| unusable(format!("not an SSH public key: {error}")))?;
+        if key.to_bytes().ok().as_deref() != Some(blob) {
+            return Err(unusable("not the canonical encoding of this key"));
+        }
         Ok(Self {
             key: PublicKey::new(key.key_data().clone(), ""),
         })

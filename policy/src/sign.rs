@@ -16,14 +16,19 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Reads `-----BEGIN OPENSSH PRIVATE KEY-----`.
+    /// Reads `-----BEGIN OPENSSH PRIVATE KEY-----`. `ssh-key` 0.6 cannot read ECDSA keys whose
+    /// number begins with a zero byte (every second one on P-521, few on the others).
     ///
     /// # Errors
     ///
     /// [`Reason::SigningKey`] for encrypted keys, RSA, DSA, security keys and unreadable text.
     pub fn from_openssh(pem: &str) -> Result<Self, Refusal> {
-        let key = PrivateKey::from_openssh(pem)
-            .map_err(|error| refuse(format!("not a private key in OpenSSH's format: {error}")))?;
+        let key = PrivateKey::from_openssh(pem).map_err(|error| {
+            refuse(format!(
+                "not a private key in OpenSSH's format that can be read here ({error}); \
+                 ssh-keygen -Y sign may know it"
+            ))
+        })?;
         Self::accept(key)
     }
 

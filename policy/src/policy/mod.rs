@@ -26,6 +26,8 @@ pub use administration::{AdministrationContext, AuthorisedAdministration};
 pub use keys::{KeyClaim, KeyGrant};
 pub use lineage::{HistoryEntry, Succession};
 pub use orders::{AuthorisedCall, AuthorisedOrder, OrderContext};
+#[cfg(test)]
+pub(crate) use statements::{MAX_RELEASES, MAX_STOPS};
 
 /// Everything an agent, a service or a person at the command may rely on after its checks.
 #[derive(Clone, Debug)]

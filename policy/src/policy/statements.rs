@@ -262,3 +262,32 @@ fn unknown() -> Refusal {
         "no release statement has these measurements",
     )
 }
+
+#[cfg(test)]
+impl Policy {
+    /// Pretends that `count` versions of one release are known.
+    pub(crate) fn fill_releases_for_test(&mut self, file: &SignedFile, count: usize) {
+        let release = self.judge_release(file).unwrap();
+        for index in 0..count {
+            let version = ReleaseVersion::new(&format!("filler-{index}")).unwrap();
+            let release = Release {
+                version,
+                ..release.clone()
+            };
+            self.releases.push(KnownRelease {
+                release,
+                file: file.clone(),
+            });
+        }
+    }
+
+    /// Pretends that `count` stop statements are known.
+    pub(crate) fn fill_stops_for_test(&mut self, file: &SignedFile, count: usize) {
+        let stop = Stop::parse_unverified(&file.bytes).unwrap();
+        let known = KnownStop {
+            stop,
+            file: file.clone(),
+        };
+        self.stops = vec![known; count];
+    }
+}
