@@ -54,6 +54,6 @@ mod tests {
         let mut table = Table::indented(2);
         table.row(["a", "b", "c"]);
         table.row(["long", "", "d"]);
-        assert_eq!(table.text(), "  a       b  c\n".replace("       b", "     b") + "  long     d\n");
+        assert_eq!(table.text(), "  a     b  c\n  long     d\n");
     }
 }

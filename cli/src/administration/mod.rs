@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::commands::keys::{Arguments, CallArguments};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::moment::now_unix_millis;
+use crate::moment::now_to_the_second;
 use crate::orders::{AnyOrder, OrderOnDisk, head, person_name, write_signed};
 use crate::output::Output;
 use crate::policy_directory::HeldPolicy;
@@ -27,7 +27,7 @@ use operation::Planned;
 
 /// `narthex keys`.
 pub(crate) fn keys(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
-    let now = UnixMillis(now_unix_millis()?);
+    let now = UnixMillis(now_to_the_second()?);
     let planned = Planned::from_arguments(&arguments.operation)?;
     let call = planned.call;
     let held = HeldPolicy::load(&call.policy, call.genesis.as_deref(), now)?;

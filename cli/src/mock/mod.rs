@@ -67,7 +67,7 @@ fn make_document(arguments: &DocumentArguments, output: &Output) -> Outcome<Exit
         false => {
             write_file(out, &document, Existing::Replace)?;
             output.say(format_args!(
-                "narthex: wrote {} bytes to {}; try `narthex inspect {0}`",
+                "narthex: wrote {} bytes to {1}; try `narthex inspect {1}`",
                 document.len(),
                 out.display()
             ));

@@ -14,14 +14,14 @@ use crate::commands::order::NewArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::files::{Existing, write_file};
-use crate::moment::now_unix_millis;
+use crate::moment::now_to_the_second;
 use crate::output::Output;
 use crate::policy_directory::HeldPolicy;
 use crate::signing::{sign, signature_path};
 
 /// `narthex order new`.
 pub(crate) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
-    let now = UnixMillis(now_unix_millis()?);
+    let now = UnixMillis(now_to_the_second()?);
     let held = HeldPolicy::load(&arguments.policy, arguments.genesis.as_deref(), now)?;
     let person = person_name(&arguments.person)?;
     let not_before = arguments.from.map_or(now, UnixMillis);

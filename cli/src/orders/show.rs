@@ -62,22 +62,28 @@ pub(crate) fn to_json(order: &OrderOnDisk) -> Value {
     value
 }
 
-/// Every line of the JSON form, aligned.
+/// The members of the JSON form in the order in which people ask.
+const LINES: [&str; 19] = [
+    "kind", "project", "requester", "action", "actions", "operation", "key", "version",
+    "grace_seconds", "calls", "module_id", "boot_id", "module_ids", "instance_ids", "releases",
+    "not_before", "expires", "approval_files", "sha384",
+];
+
+/// Every line of the JSON form that says something, aligned.
 fn text(order: &OrderOnDisk) -> String {
     let mut table = Table::indented(0);
-    if let Value::Object(members) = to_json(order) {
-        for (name, value) in &members {
-            let words = match value {
-                Value::Null => continue,
-                Value::String(text) => text.clone(),
-                Value::Array(items) if items.is_empty() => continue,
-                Value::Array(items) => {
-                    items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-                }
-                other => other.to_string(),
-            };
-            table.row([&name.replace('_', " "), &printable(&words)]);
-        }
+    let value = to_json(order);
+    for name in LINES {
+        let words = match value.get(name) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Array(items)) if items.is_empty() => continue,
+            Some(Value::Array(items)) => {
+                items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+            }
+            Some(other) => other.to_string(),
+        };
+        table.row([&name.replace('_', " "), &printable(&words)]);
     }
     table.text()
 }

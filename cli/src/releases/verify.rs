@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::commands::release::VerifyArguments;
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::moment::now_unix_millis;
 use crate::output::Output;
 use crate::policy_directory::HeldPolicy;
@@ -43,7 +43,11 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
             })
         })
         .collect();
+    let in_force = releases.iter().any(|release| state(release) == "in force");
+    let missing = arguments.name.as_ref().filter(|_| !in_force);
+    let refused = missing.is_some() || !wrong.is_empty();
     let value = json!({
+        "verdict": if refused { "refused" } else { "accepted" },
         "bundle_in_force": held.policy.bundle().version,
         "releases": releases.iter().map(|release| to_json(release, &state(release))).collect::<Vec<_>>(),
         "left_out": wrong,
@@ -61,21 +65,17 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
                 &format!("PCR0 {pcr0}…"),
             ]);
         }
+        let mut text = table.text();
         for left_out in &held.left_out {
-            let words = format!("{} [{}]", left_out.refusal.detail(), left_out.refusal.id());
-            table.row([&left_out.file, "does not count:", &words]);
+            let (id, detail) = (left_out.refusal.id(), left_out.refusal.detail());
+            text.push_str(&format!("{} does not count: {detail} [{id}]\n", left_out.file));
         }
-        table.text()
+        text
     })?;
-    let in_force = releases.iter().any(|release| state(release) == "in force");
-    match &arguments.name {
-        Some(name) if !in_force => Err(Failure::refused(
-            "release.unknown",
-            format!("no release {name} is in force"),
-        )),
-        _ if wrong.is_empty() => Ok(Exit::Done),
-        _ => Ok(Exit::Refused),
+    if let Some(name) = missing {
+        output.say(format_args!("narthex: refused: no release {name} is in force"));
     }
+    Ok(if refused { Exit::Refused } else { Exit::Done })
 }
 
 fn to_json(release: &Release, state: &str) -> Value {
