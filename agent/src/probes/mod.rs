@@ -46,7 +46,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub struct Probes {
     samples: RefCell<BTreeMap<Action, (Instant, Vec<Field>)>>,
     kernel_events: RefCell<KernelEvents>,
-    local_socket: RefCell<Option<Rc<LocalSocketStatistics>>>,
+    local_socket: Option<Rc<LocalSocketStatistics>>,
 }
 
 impl Probes {
@@ -57,8 +57,9 @@ impl Probes {
     }
 
     /// Adds what the local socket has counted to `workload`.
-    pub fn watch_local_socket(&self, statistics: Rc<LocalSocketStatistics>) {
-        *self.local_socket.borrow_mut() = Some(statistics);
+    pub fn with_local_socket(mut self, statistics: Rc<LocalSocketStatistics>) -> Self {
+        self.local_socket = Some(statistics);
+        self
     }
 
     /// The fields of a read action. Empty for actions that are not about the machine or the
@@ -69,8 +70,7 @@ impl Probes {
             // restarts.
             Action::Uptime => uptime::read(&workload.snapshot()),
             Action::Workload => {
-                let statistics = self.local_socket.borrow();
-                workload::fields(&workload.snapshot(), statistics.as_deref(), now)
+                workload::fields(&workload.snapshot(), self.local_socket.as_deref(), now)
             }
             _ => self.sampled(action, workload),
         }
@@ -110,7 +110,7 @@ impl Default for Probes {
         Self {
             samples: RefCell::default(),
             kernel_events: RefCell::new(KernelEvents::open()),
-            local_socket: RefCell::default(),
+            local_socket: None,
         }
     }
 }
