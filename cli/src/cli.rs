@@ -8,7 +8,10 @@ use crate::commands::{
 
 /// The version, with what makes this build weaker than the shipped one.
 const VERSION: &str = match cfg!(feature = "dev-root") {
-    true => concat!(env!("CARGO_PKG_VERSION"), " (dev-root: development builds only)"),
+    true => concat!(
+        env!("CARGO_PKG_VERSION"),
+        " (dev-root: development builds only)"
+    ),
     false => env!("CARGO_PKG_VERSION"),
 };
 

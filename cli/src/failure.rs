@@ -54,9 +54,8 @@ impl Failure {
             io::ErrorKind::PermissionDenied => {
                 failure.next("look at its owner and mode with `ls -l`, or run as its owner")
             }
-            io::ErrorKind::AlreadyExists => {
-                failure.next("nothing was overwritten; choose another name or move the old one away")
-            }
+            io::ErrorKind::AlreadyExists => failure
+                .next("nothing was overwritten; choose another name or move the old one away"),
             _ => failure,
         }
     }
@@ -69,7 +68,12 @@ impl Failure {
     }
 
     fn new(exit: Exit, id: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { exit, id: id.into(), what: what.into(), next: None }
+        Self {
+            exit,
+            id: id.into(),
+            what: what.into(),
+            next: None,
+        }
     }
 
     /// The exit code that goes with it.
@@ -103,7 +107,12 @@ impl fmt::Display for Failure {
             Exit::Refused => "refused: ",
             Exit::Done | Exit::Misuse | Exit::Environment => "",
         };
-        write!(formatter, "narthex: {kind}{} [{}]", printable(&self.what), self.id)?;
+        write!(
+            formatter,
+            "narthex: {kind}{} [{}]",
+            printable(&self.what),
+            self.id
+        )?;
         if let Some(next) = &self.next {
             write!(formatter, "\n         {}", printable(next))?;
         }

@@ -66,11 +66,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         write_file(&path, b"1", Existing::Keep).unwrap();
-        assert_eq!(write_file(&path, b"2", Existing::Keep).unwrap_err().id(), "file.exists");
+        assert_eq!(
+            write_file(&path, b"2", Existing::Keep).unwrap_err().id(),
+            "file.exists"
+        );
         assert_eq!(fs::read(&path).unwrap(), b"1");
         write_private_file(&path, b"3", Existing::Replace).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"3");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

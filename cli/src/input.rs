@@ -73,14 +73,19 @@ pub(crate) fn read_file(path: &Path, limit_bytes: usize) -> Outcome<Vec<u8>> {
 /// As [`Source::read`]; `input.not_text` if it is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit_bytes: usize) -> Outcome<String> {
     String::from_utf8(read_file(path, limit_bytes)?).map_err(|_| {
-        Failure::misuse("input.not_text", format!("{} is not a text file", path.display()))
+        Failure::misuse(
+            "input.not_text",
+            format!("{} is not a text file", path.display()),
+        )
     })
 }
 
 fn read_bounded(reader: impl Read, path: &Path, limit_bytes: usize) -> Outcome<Vec<u8>> {
     // Room from the start: a secret that is read leaves no copies behind in outgrown buffers.
     let mut bytes = Vec::with_capacity(limit_bytes.saturating_add(1).min(16 * 1024));
-    let one_more = u64::try_from(limit_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    let one_more = u64::try_from(limit_bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     reader
         .take(one_more)
         .read_to_end(&mut bytes)
@@ -102,13 +107,17 @@ pub(crate) fn decode_document(bytes: Vec<u8>) -> Vec<u8> {
     if starts_like_document(&bytes) {
         return bytes;
     }
-    let text: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let text: Vec<u8> = bytes
+        .iter()
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     if let Ok(decoded) = hex::decode(&text) {
         return decoded;
     }
     for alphabet in [&alphabet::STANDARD, &alphabet::URL_SAFE] {
-        let config = GeneralPurposeConfig::new()
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let config =
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         match GeneralPurpose::new(alphabet, config).decode(&text) {
             Ok(decoded) if !decoded.is_empty() => return decoded,
             _ => {}
@@ -131,7 +140,9 @@ pub(crate) fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
     match hex::decode(digits) {
         Ok(bytes) if bytes.is_empty() => Err("expected hex digits, got none".to_owned()),
         Ok(bytes) => Ok(bytes),
-        Err(hex::FromHexError::OddLength) => Err("hex digits come in pairs; one is missing".to_owned()),
+        Err(hex::FromHexError::OddLength) => {
+            Err("hex digits come in pairs; one is missing".to_owned())
+        }
         Err(_) => Err("expected hex digits (0-9, a-f)".to_owned()),
     }
 }

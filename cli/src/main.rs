@@ -89,7 +89,10 @@ fn run(command: &Command, output: &Output) -> Outcome<Exit> {
 /// Help and version are answers; everything else that `clap` reports is misuse. With `--json`
 /// anywhere among the arguments the error is an object too, though parsing did not get that far.
 fn misuse(error: &clap::Error) -> Exit {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
         let _reader_gone = error.print();
         return Exit::Done;
     }

@@ -45,7 +45,10 @@ pub(crate) fn time_text(unix_millis: u64) -> String {
     i64::try_from(unix_millis)
         .ok()
         .and_then(|millis| Timestamp::from_millisecond(millis).ok())
-        .map_or_else(|| format!("{unix_millis} ms after 1970"), |timestamp| timestamp.to_string())
+        .map_or_else(
+            || format!("{unix_millis} ms after 1970"),
+            |timestamp| timestamp.to_string(),
+        )
 }
 
 /// Parses `90s`, `5m`, `1h30m`, `12h`, `7d`, `2w`, `250ms`. For `clap`.
@@ -57,13 +60,14 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut total_millis: u64 = 0;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest.find(|character: char| !character.is_ascii_digit()).ok_or_else(|| {
-            format!("{FORM}; a number needs its unit (ms, s, m, h, d or w)")
-        })?;
+        let digits = rest
+            .find(|character: char| !character.is_ascii_digit())
+            .ok_or_else(|| format!("{FORM}; a number needs its unit (ms, s, m, h, d or w)"))?;
         let (number, after) = rest.split_at(digits);
         let number: u64 = number.parse().map_err(|_| FORM)?;
-        let letters =
-            after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len());
+        let letters = after
+            .find(|character: char| character.is_ascii_digit())
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         let unit_millis: u64 = match unit {
             "ms" => 1,
@@ -88,8 +92,13 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A duration for people: the two largest units, `3 h 5 m`, `250 ms`.
 pub(crate) fn duration_text(millis: u64) -> String {
-    const UNITS: [(u64, &str); 5] =
-        [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    const UNITS: [(u64, &str); 5] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+        (1, "ms"),
+    ];
     let mut parts = Vec::new();
     let mut rest = millis;
     for (unit_millis, unit) in UNITS {
@@ -119,7 +128,16 @@ mod tests {
         assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5_400)));
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("2w"), Ok(Duration::from_secs(14 * 86_400)));
-        for wrong in ["", "5", "m", "5x", "5 m", "-5m", "99999999999999999999s", "9999999999999w"] {
+        for wrong in [
+            "",
+            "5",
+            "m",
+            "5x",
+            "5 m",
+            "-5m",
+            "99999999999999999999s",
+            "9999999999999w",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

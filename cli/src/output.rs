@@ -75,7 +75,10 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(Failure::environment(
                 "output.failed",
-                format!("cannot write to standard output: {}", crate::failure::plain(&error)),
+                format!(
+                    "cannot write to standard output: {}",
+                    crate::failure::plain(&error)
+                ),
             )),
         }
     }

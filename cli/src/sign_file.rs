@@ -27,7 +27,8 @@ pub(crate) fn sign_file(
     let signature = sign(key, namespace, bytes)?;
     let path = signature_path(file, person.as_str());
     write_file(&path, signature.as_bytes(), Existing::Replace)?;
-    let value = json!({ "signature": path, "namespace": namespace.name(), "person": person.as_str() });
+    let value =
+        json!({ "signature": path, "namespace": namespace.name(), "person": person.as_str() });
     output.result(&value, || format!("{}\n", path.display()))?;
     Ok(Exit::Done)
 }

@@ -103,7 +103,9 @@ fn with_ssh_keygen(key: &Path, namespace: &str, bytes: &[u8]) -> Outcome<String>
         .map_err(|error| missing(key, &error))?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(bytes) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(missing(key, &error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(missing(key, &error));
+            }
             _ => {} // If it has ended already, its exit status says why.
         }
     }
@@ -128,7 +130,11 @@ fn with_ssh_keygen(key: &Path, namespace: &str, bytes: &[u8]) -> Outcome<String>
 fn missing(key: &Path, error: &io::Error) -> Failure {
     Failure::environment(
         "ssh_keygen.failed",
-        format!("{} needs `ssh-keygen`, which could not be run: {}", key.display(), plain(error)),
+        format!(
+            "{} needs `ssh-keygen`, which could not be run: {}",
+            key.display(),
+            plain(error)
+        ),
     )
     .next("install OpenSSH's client, or use an Ed25519 key without a passphrase")
 }

@@ -11,7 +11,11 @@ use crate::failure::{Failure, Outcome};
 /// # Errors
 /// `state.no_home` if neither variable is set to an absolute path.
 pub(crate) fn state_directory() -> Outcome<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_STATE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .map(|directory| directory.join("narthex"))

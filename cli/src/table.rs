@@ -12,12 +12,16 @@ pub(crate) struct Table {
 impl Table {
     /// An empty table whose rows begin with `indent` spaces.
     pub(crate) fn indented(indent: usize) -> Self {
-        Self { indent, rows: Vec::new() }
+        Self {
+            indent,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.rows.push(cells.iter().map(|cell| (*cell).to_owned()).collect());
+        self.rows
+            .push(cells.iter().map(|cell| (*cell).to_owned()).collect());
     }
 
     /// The text, with a line feed after each row and no trailing spaces.

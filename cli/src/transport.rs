@@ -27,13 +27,19 @@ impl Conversation {
         opening: &Opening,
         silence: Duration,
     ) -> Outcome<Self> {
-        let timeouts = Timeouts { idle: silence, ..Timeouts::DEFAULT };
+        let timeouts = Timeouts {
+            idle: silence,
+            ..Timeouts::DEFAULT
+        };
         let connection = async {
             let stream = connect(address, CONNECT_TIMEOUT).await?;
             Connection::initiate(stream, opening, timeouts).await
         };
         let connection = connection.await.map_err(|error| failure(address, error))?;
-        Ok(Self { connection, address: address.clone() })
+        Ok(Self {
+            connection,
+            address: address.clone(),
+        })
     }
 
     /// The handshake hash of the session.
@@ -46,7 +52,10 @@ impl Conversation {
     /// # Errors
     /// See [`failure`].
     pub(crate) async fn send<M: Message>(&mut self, message: &M) -> Outcome<()> {
-        self.connection.send_message(message).await.map_err(|error| failure(&self.address, error))
+        self.connection
+            .send_message(message)
+            .await
+            .map_err(|error| failure(&self.address, error))
     }
 
     /// Receives one message; there must be one.
@@ -88,10 +97,13 @@ pub(crate) fn run_to_completion<T>(conversation: impl Future<Output = Outcome<T>
 /// # Errors
 /// `runtime.failed` if the system gives no event queue.
 pub(crate) fn runtime() -> Outcome<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Failure::environment("runtime.failed", format!("cannot start: {error}"))
-            .next("most often there are no file descriptors left; look at `ulimit -n`")
-    })
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::environment("runtime.failed", format!("cannot start: {error}"))
+                .next("most often there are no file descriptors left; look at `ulimit -n`")
+        })
 }
 
 /// What went wrong, whose fault it is, and what to do.
@@ -120,8 +132,12 @@ pub(crate) fn failure(address: &Address, error: TransportError) -> Failure {
         TransportError::Io { kind, .. } => {
             let failure = Failure::environment(error.id(), what);
             match kind {
-                std::io::ErrorKind::ConnectionRefused => failure.next("nothing listens there; is it running?"),
-                std::io::ErrorKind::NotFound => failure.next("there is no such socket; is it running?"),
+                std::io::ErrorKind::ConnectionRefused => {
+                    failure.next("nothing listens there; is it running?")
+                }
+                std::io::ErrorKind::NotFound => {
+                    failure.next("there is no such socket; is it running?")
+                }
                 std::io::ErrorKind::PermissionDenied => {
                     failure.next("the socket belongs to another user; see its mode with `ls -l`")
                 }

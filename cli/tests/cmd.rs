@@ -30,13 +30,21 @@ struct Step {
 #[test]
 fn text_cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(files.len() >= 9, "the cases are in {}", folder.display());
     let problems: Vec<String> = std::thread::scope(|scope| {
-        let running: Vec<_> = files.iter().map(|file| scope.spawn(|| run_file(file))).collect();
-        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        let running: Vec<_> = files
+            .iter()
+            .map(|file| scope.spawn(|| run_file(file)))
+            .collect();
+        running
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
     });
     assert!(problems.is_empty(), "{}", problems.join("\n\n"));
 }
@@ -47,19 +55,40 @@ fn every_command_has_help_with_an_example() {
     let mut waiting = vec![Vec::<String>::new()];
     let mut seen = 0;
     while let Some(path) = waiting.pop() {
-        let help = Command::new(narthex()).args(&path).arg("--help").output().unwrap();
+        let help = Command::new(narthex())
+            .args(&path)
+            .arg("--help")
+            .output()
+            .unwrap();
         let text = String::from_utf8(help.stdout).unwrap();
         assert_eq!(help.status.code(), Some(0), "{path:?}");
         assert!(help.stderr.is_empty(), "{path:?}");
         let below: Vec<String> = commands_in(&text);
-        assert!(!below.is_empty() || text.contains("Example"), "{path:?} shows no example");
+        assert!(
+            !below.is_empty() || text.contains("Example"),
+            "{path:?} shows no example"
+        );
         let mut prose = text.lines().filter(|line| !line.starts_with("Usage:"));
-        assert!(prose.all(|line| line.chars().count() <= 150), "{path:?} is too wide");
-        let man = Command::new(narthex()).arg("man").args(&path).output().unwrap();
+        assert!(
+            prose.all(|line| line.chars().count() <= 150),
+            "{path:?} is too wide"
+        );
+        let man = Command::new(narthex())
+            .arg("man")
+            .args(&path)
+            .output()
+            .unwrap();
         assert_eq!(man.status.code(), Some(0), "man {path:?}");
-        assert!(String::from_utf8(man.stdout).unwrap().contains(".TH"), "man {path:?}");
+        assert!(
+            String::from_utf8(man.stdout).unwrap().contains(".TH"),
+            "man {path:?}"
+        );
         seen += 1;
-        waiting.extend(below.into_iter().map(|name| [path.as_slice(), &[name]].concat()));
+        waiting.extend(
+            below
+                .into_iter()
+                .map(|name| [path.as_slice(), &[name]].concat()),
+        );
     }
     assert!(seen > 35, "only {seen} commands were found");
 }
@@ -80,7 +109,10 @@ fn run_file(file: &Path) -> Vec<String> {
     let name = file.file_name().unwrap().to_string_lossy();
     let text = fs::read_to_string(file).unwrap();
     if text.lines().any(|line| line == "requires: real-documents") && !real_documents().is_dir() {
-        eprintln!("skipped {name}: {} is not there", real_documents().display());
+        eprintln!(
+            "skipped {name}: {} is not there",
+            real_documents().display()
+        );
         return Vec::new();
     }
     if text.lines().any(|line| line == "requires: ssh-keygen") && !has_ssh_keygen() {
@@ -155,19 +187,25 @@ fn lines_match(expected: &[String], actual: &str) -> bool {
 fn sequence_matches(expected: &[&str], actual: &[&str]) -> bool {
     match expected.split_first() {
         None => actual.is_empty(),
-        Some((&"...", rest)) => (0..=actual.len()).any(|skip| sequence_matches(rest, &actual[skip..])),
-        Some((line, rest)) => actual
-            .split_first()
-            .is_some_and(|(first, others)| line_matches(line, first) && sequence_matches(rest, others)),
+        Some((&"...", rest)) => {
+            (0..=actual.len()).any(|skip| sequence_matches(rest, &actual[skip..]))
+        }
+        Some((line, rest)) => actual.split_first().is_some_and(|(first, others)| {
+            line_matches(line, first) && sequence_matches(rest, others)
+        }),
     }
 }
 
 fn line_matches(pattern: &str, line: &str) -> bool {
     let mut parts = pattern.split("[..]");
     let first = parts.next().unwrap();
-    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let Some(mut rest) = line.strip_prefix(first) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
         match rest.find(part) {
             Some(at) => rest = &rest[at + part.len()..],
@@ -178,7 +216,9 @@ fn line_matches(pattern: &str, line: &str) -> bool {
 }
 
 fn marked(mark: char, text: &str) -> String {
-    text.lines().map(|line| format!("{mark} {line}\n")).collect()
+    text.lines()
+        .map(|line| format!("{mark} {line}\n"))
+        .collect()
 }
 
 fn narthex() -> &'static str {
@@ -187,7 +227,11 @@ fn narthex() -> &'static str {
 
 fn path_with_narthex() -> String {
     let folder = Path::new(narthex()).parent().unwrap();
-    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default())
+    format!(
+        "{}:{}",
+        folder.display(),
+        std::env::var("PATH").unwrap_or_default()
+    )
 }
 
 /// `../shared/real-documents` beside the checkout.
@@ -201,8 +245,12 @@ fn has_ssh_keygen() -> bool {
 
 #[test]
 fn the_runner_itself_can_fail() {
-    assert!(line_matches("a[..]c", "abc") && line_matches("abc", "abc") && line_matches("[..]", ""));
-    assert!(!line_matches("abc", "abcd") && !line_matches("a[..]c", "abd") && !line_matches("", "x"));
+    assert!(
+        line_matches("a[..]c", "abc") && line_matches("abc", "abc") && line_matches("[..]", "")
+    );
+    assert!(
+        !line_matches("abc", "abcd") && !line_matches("a[..]c", "abd") && !line_matches("", "x")
+    );
     let expected = ["a".to_owned(), "...".to_owned(), "z".to_owned()];
     assert!(lines_match(&expected, "a\nb\nc\nz\n") && lines_match(&expected, "a\nz\n"));
     assert!(!lines_match(&expected, "a\nb\n") && !lines_match(&[], "x\n"));

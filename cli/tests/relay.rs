@@ -33,20 +33,36 @@ impl Relay {
             .and_then(|rest| rest.split(" to ").next())
             .unwrap_or_else(|| panic!("{first}"))
             .to_owned();
-        Self { child, words, address }
+        Self {
+            child,
+            words,
+            address,
+        }
     }
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address.strip_prefix("tcp:").unwrap()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream
     }
 
     /// Tells it to stop; returns its counts and what else it said.
     fn stop(self, signal: &str) -> (serde_json::Value, String) {
-        let Self { child, mut words, address: _ } = self;
+        let Self {
+            child,
+            mut words,
+            address: _,
+        } = self;
         let pid = child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
         let Output { status, stdout, .. } = child.wait_with_output().unwrap();
         assert_eq!(status.code(), Some(0));
         let mut said = String::new();
@@ -108,7 +124,9 @@ fn unix_and_hybrid_addresses_and_the_socket_file_is_removed() {
         for stream in monitor.incoming() {
             let mut stream = stream.unwrap();
             let mut line = String::new();
-            BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+            BufReader::new(stream.try_clone().unwrap())
+                .read_line(&mut line)
+                .unwrap();
             assert_eq!(line, "CONNECT 5000\n");
             stream.write_all(b"OK 1073741824\nhello").unwrap();
         }
@@ -155,15 +173,22 @@ fn a_failed_connect_never_ends_the_listener() {
 
 #[test]
 fn silence_ends_a_connection() {
-    let relay =
-        Relay::start("tcp:127.0.0.1:0", &reversing_server(), &["--idle-timeout", "300ms"]);
+    let relay = Relay::start(
+        "tcp:127.0.0.1:0",
+        &reversing_server(),
+        &["--idle-timeout", "300ms"],
+    );
     let mut stream = relay.connect();
     stream.write_all(b"and then nothing").unwrap();
     let begun = Instant::now();
     let mut nothing = Vec::new();
     let _closed_or_reset = stream.read_to_end(&mut nothing);
     assert!(nothing.is_empty());
-    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(250),
+        "{:?}",
+        begun.elapsed()
+    );
     let (counts, _) = relay.stop("-TERM");
     assert_eq!(counts["idle"], 1);
 }
@@ -192,13 +217,21 @@ fn a_flood_waits_outside_and_is_served_in_turn() {
 
 #[test]
 fn a_relay_that_is_stopped_lets_the_open_ones_end_and_then_cuts() {
-    let relay = Relay::start("tcp:127.0.0.1:0", &reversing_server(), &["--drain", "400ms"]);
+    let relay = Relay::start(
+        "tcp:127.0.0.1:0",
+        &reversing_server(),
+        &["--drain", "400ms"],
+    );
     let mut stream = relay.connect();
     stream.write_all(b"never finished").unwrap();
     thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     let (counts, said) = relay.stop("-TERM");
-    assert!(begun.elapsed() >= Duration::from_millis(350), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() >= Duration::from_millis(350),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(counts["cut"], 1, "{said}");
     assert!(said.contains("relay ended: 1 connections"), "{said}");
 }

@@ -38,14 +38,19 @@ pub(crate) fn keys(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
             None => return Ok(Exit::Done), // `--write-order`
         },
     };
-    let service = call.service.as_ref().ok_or_else(|| {
-        Failure::misuse("misuse.arguments", "--service is missing")
-    })?;
+    let service = call
+        .service
+        .as_ref()
+        .ok_or_else(|| Failure::misuse("misuse.arguments", "--service is missing"))?;
     let static_key = static_key(&held)?;
     let request = AdministrationRequest {
         order: signed.bytes,
         signature: armored(&signed.signature)?,
-        approvals: signed.approvals.iter().map(|text| armored(text)).collect::<Outcome<_>>()?,
+        approvals: signed
+            .approvals
+            .iter()
+            .map(|text| armored(text))
+            .collect::<Outcome<_>>()?,
         payload: planned.payload,
     };
     let answer = administer(service, &static_key, &request, call.timeout)?;
@@ -72,7 +77,9 @@ fn administer<M: Message>(
     request: &M,
     silence: Duration,
 ) -> Outcome<Value> {
-    let opening = Opening::Administration { service: StaticPublic::from_bytes(static_key.0) };
+    let opening = Opening::Administration {
+        service: StaticPublic::from_bytes(static_key.0),
+    };
     let answer = run_to_completion(async {
         let mut conversation = Conversation::open(service, &opening, silence).await?;
         conversation.send(request).await?;
@@ -82,7 +89,10 @@ fn administer<M: Message>(
     })?;
     match answer {
         AdministrationAnswer::Done { body } => serde_json::from_slice(&body).map_err(|error| {
-            Failure::refused("answer.malformed", format!("the service's answer is not JSON: {error}"))
+            Failure::refused(
+                "answer.malformed",
+                format!("the service's answer is not JSON: {error}"),
+            )
         }),
         AdministrationAnswer::Refused { reason } => Err(refused(reason.as_str())),
     }
@@ -111,7 +121,10 @@ fn compose(
     output: &Output,
 ) -> Outcome<Option<SignedOrder>> {
     let (Some(person), Some(key)) = (&call.person, &call.key) else {
-        return Err(Failure::misuse("misuse.arguments", "--as and --key, or --order, are missing"));
+        return Err(Failure::misuse(
+            "misuse.arguments",
+            "--as and --key, or --order, are missing",
+        ));
     };
     let project = held.policy.bundle().project.clone();
     let order = AdministrationOrder {
@@ -134,7 +147,11 @@ fn compose(
         return Ok(None);
     }
     let signature = crate::signing::sign(key, narthex_policy::Namespace::Order, text.as_bytes())?;
-    Ok(Some(SignedOrder { bytes: text.into_bytes(), signature, approvals: Vec::new() }))
+    Ok(Some(SignedOrder {
+        bytes: text.into_bytes(),
+        signature,
+        approvals: Vec::new(),
+    }))
 }
 
 /// An order from `--write-order`. It must say what was typed: nobody sends one order and believes

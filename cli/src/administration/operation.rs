@@ -26,38 +26,86 @@ impl<'a> Planned<'a> {
     /// # Errors
     /// `file.*`, `name.malformed`, `secret.length`.
     pub(super) fn from_arguments(operation: &'a Operation) -> Outcome<Self> {
-        let plain = |operation, call| Ok(Self { operation, payload: None, call });
+        let plain = |operation, call| {
+            Ok(Self {
+                operation,
+                payload: None,
+                call,
+            })
+        };
         match operation {
-            Operation::Create { name, call } => plain(KeyOperation::Create { key: key(name)? }, call),
-            Operation::Rotate { name, call } => plain(KeyOperation::Rotate { key: key(name)? }, call),
+            Operation::Create { name, call } => {
+                plain(KeyOperation::Create { key: key(name)? }, call)
+            }
+            Operation::Rotate { name, call } => {
+                plain(KeyOperation::Rotate { key: key(name)? }, call)
+            }
             Operation::List { name: _, call } => plain(KeyOperation::List, call),
             Operation::Decisions { call } => plain(KeyOperation::ListDecisions, call),
-            Operation::Disable { name, version, call } => {
-                plain(KeyOperation::Disable { key: key(name)?, version: *version }, call)
-            }
-            Operation::Enable { name, version, call } => {
-                plain(KeyOperation::Enable { key: key(name)?, version: *version }, call)
-            }
-            Operation::Retire { name, version, call } => {
-                plain(KeyOperation::Retire { key: key(name)?, version: *version }, call)
-            }
+            Operation::Disable {
+                name,
+                version,
+                call,
+            } => plain(
+                KeyOperation::Disable {
+                    key: key(name)?,
+                    version: *version,
+                },
+                call,
+            ),
+            Operation::Enable {
+                name,
+                version,
+                call,
+            } => plain(
+                KeyOperation::Enable {
+                    key: key(name)?,
+                    version: *version,
+                },
+                call,
+            ),
+            Operation::Retire {
+                name,
+                version,
+                call,
+            } => plain(
+                KeyOperation::Retire {
+                    key: key(name)?,
+                    version: *version,
+                },
+                call,
+            ),
             Operation::Backup { out: _, call } => plain(KeyOperation::BackUp, call),
             Operation::RotateRoot { call } => plain(KeyOperation::RotateRootKey, call),
-            Operation::Import { name, version, secret, call } => {
+            Operation::Import {
+                name,
+                version,
+                secret,
+                call,
+            } => {
                 // Wiped when the request is: it moves there, and is never copied.
                 let secret = SecretBytes::from(secret.read(SECRET_LIMIT_BYTES)?);
                 if secret.is_empty() {
                     return Err(Failure::misuse("secret.length", "the secret is empty"));
                 }
                 let commitment = commit(name, *version, &secret)?;
-                let operation =
-                    KeyOperation::Import { key: key(name)?, version: *version, commitment };
-                Ok(Self { operation, payload: Some(secret), call })
+                let operation = KeyOperation::Import {
+                    key: key(name)?,
+                    version: *version,
+                    commitment,
+                };
+                Ok(Self {
+                    operation,
+                    payload: Some(secret),
+                    call,
+                })
             }
             Operation::Restore { backup, call } => {
                 let bytes = read_file(backup, BACKUP_LIMIT_BYTES)?;
                 Ok(Self {
-                    operation: KeyOperation::Restore { backup: Digest384::of(&bytes) },
+                    operation: KeyOperation::Restore {
+                        backup: Digest384::of(&bytes),
+                    },
                     payload: Some(SecretBytes::from(bytes)),
                     call,
                 })
@@ -68,7 +116,10 @@ impl<'a> Planned<'a> {
 
 fn commit(name: &str, version: u32, secret: &SecretBytes) -> Outcome<Digest384> {
     let name = narthex_channel::KeyName::new(name).map_err(|error| {
-        Failure::misuse("name.malformed", format!("`{name}` is no key name: {error}"))
+        Failure::misuse(
+            "name.malformed",
+            format!("`{name}` is no key name: {error}"),
+        )
     })?;
     Ok(Digest384(*commitment(&name, version, secret).as_bytes()))
 }

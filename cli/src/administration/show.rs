@@ -25,9 +25,13 @@ pub(super) fn show(operation: &Operation, answer: &Value, output: &Output) -> Ou
                 members.insert("file".to_owned(), Value::String(out.display().to_string()));
             }
             output.result(&without, || format!("{}\n", out.display()))?;
-            output.say("narthex: keep the service's root key in another place: without it this is useless");
+            output.say(
+                "narthex: keep the service's root key in another place: without it this is useless",
+            );
         }
-        Operation::List { name: Some(name), .. } => {
+        Operation::List {
+            name: Some(name), ..
+        } => {
             let mut only = answer.clone();
             if let Some(Value::Array(keys)) = only.get_mut("keys") {
                 keys.retain(|key| key.get("name").and_then(Value::as_str) == Some(name));
@@ -45,8 +49,15 @@ pub(super) fn show(operation: &Operation, answer: &Value, output: &Output) -> Ou
 /// The bytes of a backup, compared with the digest that came with them.
 fn backup(answer: &Value) -> Outcome<Vec<u8>> {
     let malformed = || Failure::refused("answer.malformed", "the service's answer holds no backup");
-    let member = |name: &str| answer.get(name).and_then(Value::as_str).ok_or_else(malformed);
-    let bytes = STANDARD.decode(member("backup")?).map_err(|_| malformed())?;
+    let member = |name: &str| {
+        answer
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(malformed)
+    };
+    let bytes = STANDARD
+        .decode(member("backup")?)
+        .map_err(|_| malformed())?;
     match hex::encode(Digest384::of(&bytes).0) == member("sha384")? {
         true => Ok(bytes),
         false => Err(malformed()),
@@ -56,7 +67,9 @@ fn backup(answer: &Value) -> Outcome<Vec<u8>> {
 /// Key versions as a table; every other member on a line of its own.
 fn text(answer: &Value) -> String {
     let mut text = String::new();
-    let Value::Object(members) = answer else { return format!("{answer:#}\n") };
+    let Value::Object(members) = answer else {
+        return format!("{answer:#}\n");
+    };
     let mut plain = Table::indented(0);
     for (name, value) in members {
         match value {
@@ -64,7 +77,11 @@ fn text(answer: &Value) -> String {
                 let mut table = Table::indented(2);
                 items.iter().for_each(|item| row(&mut table, item));
                 let none = if items.is_empty() { "  none\n" } else { "" };
-                text.push_str(&format!("{}\n{none}{}", name.replace('_', " "), table.text()));
+                text.push_str(&format!(
+                    "{}\n{none}{}",
+                    name.replace('_', " "),
+                    table.text()
+                ));
             }
             Value::Object(_) if name == "key" => {
                 let mut table = Table::indented(2);
@@ -73,7 +90,10 @@ fn text(answer: &Value) -> String {
             }
             Value::Object(inner) => {
                 for (inner_name, value) in inner {
-                    plain.row([&format!("{name} {inner_name}").replace('_', " "), &words(value)]);
+                    plain.row([
+                        &format!("{name} {inner_name}").replace('_', " "),
+                        &words(value),
+                    ]);
                 }
             }
             other => plain.row([&name.replace('_', " "), &words(other)]),

@@ -36,7 +36,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Operation {
     /// Make a key that no person has seen
-    #[command(after_help = "Example:\n  narthex keys create database --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519")]
+    #[command(
+        after_help = "Example:\n  narthex keys create database --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+    )]
     Create {
         /// The key's name
         #[arg(value_name = "NAME")]
@@ -45,7 +47,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Give the service a key that you have: it is marked as one that a person has seen
-    #[command(after_help = "Example:\n  narthex keys import database --secret database.key --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519")]
+    #[command(
+        after_help = "Example:\n  narthex keys import database --secret database.key --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+    )]
     Import {
         /// The key's name
         #[arg(value_name = "NAME")]
@@ -60,7 +64,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// List keys, their versions, states and commitments
-    #[command(after_help = "Example:\n  narthex keys list --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json")]
+    #[command(
+        after_help = "Example:\n  narthex keys list --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json"
+    )]
     List {
         /// Only this key
         #[arg(value_name = "NAME")]
@@ -69,7 +75,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Make the next version of a key
-    #[command(after_help = "Example:\n  narthex keys rotate database --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519\n\nEnclaves get the new version when the next bundle commits to it; the answer shows the commitment.")]
+    #[command(
+        after_help = "Example:\n  narthex keys rotate database --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519\n\nEnclaves get the new version when the next bundle commits to it; the answer shows the commitment."
+    )]
     Rotate {
         /// The key's name
         #[arg(value_name = "NAME")]
@@ -78,7 +86,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Stop releasing a version of a key
-    #[command(after_help = "Example:\n  narthex keys disable database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519")]
+    #[command(
+        after_help = "Example:\n  narthex keys disable database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+    )]
     Disable {
         /// The key's name
         #[arg(value_name = "NAME")]
@@ -90,7 +100,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Release a disabled or restored key again
-    #[command(after_help = "Example:\n  narthex keys enable database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --order enable.order.toml")]
+    #[command(
+        after_help = "Example:\n  narthex keys enable database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --order enable.order.toml"
+    )]
     Enable {
         /// The key's name
         #[arg(value_name = "NAME")]
@@ -102,7 +114,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Destroy a version of a key for good
-    #[command(after_help = "Example:\n  narthex keys retire database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --order retire.order.toml")]
+    #[command(
+        after_help = "Example:\n  narthex keys retire database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --order retire.order.toml"
+    )]
     Retire {
         /// The key's name
         #[arg(value_name = "NAME")]
@@ -114,7 +128,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Fetch a backup: wrapped keys only, useless without the service's root key
-    #[command(after_help = "Example:\n  narthex keys backup --out keys.backup --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519")]
+    #[command(
+        after_help = "Example:\n  narthex keys backup --out keys.backup --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+    )]
     Backup {
         /// Where to put it; not overwritten
         #[arg(long, value_name = "FILE")]
@@ -123,7 +139,9 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// Give a backup to a service; what it brings back stays inert until somebody enables it
-    #[command(after_help = "Example:\n  narthex keys restore --backup keys.backup --policy policy/ --service unix:/run/narthex/admin.sock --order restore.order.toml")]
+    #[command(
+        after_help = "Example:\n  narthex keys restore --backup keys.backup --policy policy/ --service unix:/run/narthex/admin.sock --order restore.order.toml"
+    )]
     Restore {
         /// The backup
         #[arg(long, value_name = "FILE")]
@@ -132,13 +150,17 @@ pub(crate) enum Operation {
         call: CallArguments,
     },
     /// List the service's recorded decisions
-    #[command(after_help = "Example:\n  narthex keys decisions --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json")]
+    #[command(
+        after_help = "Example:\n  narthex keys decisions --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json"
+    )]
     Decisions {
         #[command(flatten)]
         call: CallArguments,
     },
     /// Wrap all keys under a new root key, while the service runs
-    #[command(after_help = "Example:\n  narthex keys rotate-root --policy policy/ --service unix:/run/narthex/admin.sock --order rotate.order.toml")]
+    #[command(
+        after_help = "Example:\n  narthex keys rotate-root --policy policy/ --service unix:/run/narthex/admin.sock --order rotate.order.toml"
+    )]
     RotateRoot {
         #[command(flatten)]
         call: CallArguments,
@@ -157,7 +179,12 @@ pub(crate) struct CallArguments {
     pub(crate) genesis: Option<std::vec::Vec<u8>>,
 
     /// The service's administration address
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "write_order", help_heading = "Policy and service")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        required_unless_present = "write_order",
+        help_heading = "Policy and service"
+    )]
     pub(crate) service: Option<Address>,
 
     /// Give up when the service is silent for this long
@@ -165,11 +192,21 @@ pub(crate) struct CallArguments {
     pub(crate) timeout: Duration,
 
     /// Your name in the policy
-    #[arg(long = "as", value_name = "PERSON", required_unless_present = "order", help_heading = "The order")]
+    #[arg(
+        long = "as",
+        value_name = "PERSON",
+        required_unless_present = "order",
+        help_heading = "The order"
+    )]
     pub(crate) person: Option<String>,
 
     /// Your SSH key
-    #[arg(long, value_name = "KEY", required_unless_present = "order", help_heading = "The order")]
+    #[arg(
+        long,
+        value_name = "KEY",
+        required_unless_present = "order",
+        help_heading = "The order"
+    )]
     pub(crate) key: Option<PathBuf>,
 
     /// How long the order is valid
@@ -185,7 +222,12 @@ pub(crate) struct CallArguments {
     pub(crate) order: Option<PathBuf>,
 
     /// An approval that is kept elsewhere; may be repeated
-    #[arg(long, value_name = "SIG", requires = "order", help_heading = "The order")]
+    #[arg(
+        long,
+        value_name = "SIG",
+        requires = "order",
+        help_heading = "The order"
+    )]
     pub(crate) approval: Vec<PathBuf>,
 }
 

@@ -36,7 +36,10 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
             fs::create_dir_all(directory)
                 .map_err(|error| Failure::file("create", directory, &error))?;
             let count = write_pages(&root, directory)?;
-            output.say(format_args!("wrote {count} pages into {}", directory.display()));
+            output.say(format_args!(
+                "wrote {count} pages into {}",
+                directory.display()
+            ));
         }
         None => output.data(&page(find(&root, command)?)?)?,
     }
@@ -46,8 +49,11 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
 fn find<'tree>(root: &'tree Command, path: &[String]) -> Outcome<&'tree Command> {
     path.iter().try_fold(root, |command, name| {
         command.find_subcommand(name).ok_or_else(|| {
-            Failure::misuse("man.no_such_command", format!("there is no command `{}`", path.join(" ")))
-                .next("`narthex --help` lists the commands")
+            Failure::misuse(
+                "man.no_such_command",
+                format!("there is no command `{}`", path.join(" ")),
+            )
+            .next("`narthex --help` lists the commands")
         })
     })
 }
@@ -63,15 +69,23 @@ fn write_pages(command: &Command, directory: &Path) -> Outcome<usize> {
 }
 
 fn page(command: &Command) -> Outcome<Vec<u8>> {
-    let named = command.clone().name(full_name(command)).disable_help_subcommand(true);
+    let named = command
+        .clone()
+        .name(full_name(command))
+        .disable_help_subcommand(true);
     let mut page = Vec::new();
-    clap_mangen::Man::new(named).render(&mut page).map_err(|error| {
-        Failure::environment("man.failed", format!("cannot make the page: {error}"))
-    })?;
+    clap_mangen::Man::new(named)
+        .render(&mut page)
+        .map_err(|error| {
+            Failure::environment("man.failed", format!("cannot make the page: {error}"))
+        })?;
     Ok(page)
 }
 
 /// `narthex-policy-sign`, the way manual pages of subcommands are named.
 fn full_name(command: &Command) -> String {
-    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+    command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned()
 }

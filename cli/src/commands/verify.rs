@@ -42,11 +42,21 @@ pub(crate) struct Arguments {
 
     /// A policy directory: takes the measurements of --release from it, and expects PCR16 to hold
     /// its bundle in force
-    #[arg(long, value_name = "DIR", requires = "release", help_heading = "What to expect")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "release",
+        help_heading = "What to expect"
+    )]
     pub(crate) policy: Option<PathBuf>,
 
     /// The release that the document must show
-    #[arg(long, value_name = "NAME", requires = "policy", help_heading = "What to expect")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "policy",
+        help_heading = "What to expect"
+    )]
     pub(crate) release: Option<String>,
 
     /// SHA-384 of the policy's first bundle; without it the directory itself is trusted
@@ -122,6 +132,8 @@ fn parse_pcr(text: &str) -> Result<(PcrIndex, Vec<u8>), String> {
     let value = parse_hex(value)?;
     match value.len() {
         48 => Ok((index, value)),
-        other => Err(format!("a register holds 48 bytes (96 hex digits), this is {other}")),
+        other => Err(format!(
+            "a register holds 48 bytes (96 hex digits), this is {other}"
+        )),
     }
 }

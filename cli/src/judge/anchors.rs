@@ -38,7 +38,10 @@ fn from_file(path: &Path) -> Outcome<TrustAnchors> {
 fn development_root(path: &Path) -> Failure {
     Failure::refused(
         "chain.development_root",
-        format!("{} is a development root, which this build never trusts", path.display()),
+        format!(
+            "{} is a development root, which this build never trusts",
+            path.display()
+        ),
     )
     .next("build with `cargo build -p narthex --features dev-root` to try mock documents")
 }
@@ -48,12 +51,20 @@ fn certificate_der(path: &Path) -> Outcome<Vec<u8>> {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     let bytes = read_file(path, ROOT_LIMIT_BYTES)?;
-    let Ok(text) = core::str::from_utf8(&bytes) else { return Ok(bytes) };
-    let body = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
+    let Ok(text) = core::str::from_utf8(&bytes) else {
+        return Ok(bytes);
+    };
+    let body = text
+        .split_once(BEGIN)
+        .and_then(|(_, rest)| rest.split_once(END));
     let body: Option<String> =
         body.map(|(body, _)| body.chars().filter(|c| !c.is_ascii_whitespace()).collect());
-    body.and_then(|body| STANDARD.decode(body).ok()).ok_or_else(|| {
-        Failure::misuse("root.unreadable", format!("{} holds no certificate", path.display()))
+    body.and_then(|body| STANDARD.decode(body).ok())
+        .ok_or_else(|| {
+            Failure::misuse(
+                "root.unreadable",
+                format!("{} holds no certificate", path.display()),
+            )
             .next("--root takes one certificate, PEM or DER")
-    })
+        })
 }

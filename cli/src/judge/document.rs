@@ -15,7 +15,10 @@ pub(crate) struct Document<'a> {
 
 impl<'a> From<&'a Parsed<'_>> for Document<'a> {
     fn from(parsed: &'a Parsed<'_>) -> Self {
-        Self { fields: parsed.fields(), certificates: parsed.certificate_summaries() }
+        Self {
+            fields: parsed.fields(),
+            certificates: parsed.certificate_summaries(),
+        }
     }
 }
 
@@ -51,7 +54,10 @@ impl Document<'_> {
         let mut table = Table::indented(2);
         table.row(["kind", fields.kind().id()]);
         table.row(["enclave", &printable(fields.module_id())]);
-        table.row(["parent instance", fields.instance_id().unwrap_or("not in the module id")]);
+        table.row([
+            "parent instance",
+            fields.instance_id().unwrap_or("not in the module id"),
+        ]);
         table.row(["made at", &self.made_at(judged_at_millis)]);
         table.row(["nonce", &bytes_text(fields.nonce())]);
         table.row(["user data", &bytes_text(fields.user_data())]);
@@ -118,7 +124,11 @@ impl Document<'_> {
 
     /// AWS: in debug mode the image's registers are zero.
     fn is_debug(&self) -> bool {
-        let mut image = self.fields.pcrs().filter(|(index, _)| index.as_u8() <= 2).peekable();
+        let mut image = self
+            .fields
+            .pcrs()
+            .filter(|(index, _)| index.as_u8() <= 2)
+            .peekable();
         image.peek().is_some() && image.all(|(_, value)| value.iter().all(|byte| *byte == 0))
     }
 }

@@ -1,10 +1,9 @@
 //! What is expected of a document: from flags, from the policy a person holds, or from both.
 
-use narthex_policy::{
-    Measurements, Pcr, Refusal, Release, ReleaseName, ReleaseVersion,
-};
+use narthex_policy::{Measurements, Pcr, Refusal, Release, ReleaseName, ReleaseVersion};
 use narthex_verifier::{
-    Digest384, ExpectationError, Expectations, Fields, Parsed, PcrIndex, UnixMillis, WORKLOAD_PREFIX,
+    Digest384, ExpectationError, Expectations, Fields, Parsed, PcrIndex, UnixMillis,
+    WORKLOAD_PREFIX,
 };
 use serde_json::{Value, json};
 
@@ -12,7 +11,6 @@ use crate::commands::verify::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::input::read_file;
 use crate::policy_directory::HeldPolicy;
-
 
 /// The longest public key that a document can carry.
 const PUBLIC_KEY_LIMIT_BYTES: usize = narthex_verifier::limits::MAX_OPTIONAL_FIELD_BYTES;
@@ -61,7 +59,9 @@ impl Expected {
         parsed: &Parsed<'_>,
         judged_at: UnixMillis,
     ) -> Outcome<Self> {
-        let mut builder = Expectations::builder().max_age(arguments.max_age).skew(arguments.skew);
+        let mut builder = Expectations::builder()
+            .max_age(arguments.max_age)
+            .skew(arguments.skew);
         for (index, value) in &arguments.pcr {
             builder = builder.pcr(*index, digest(value)?);
         }
@@ -124,7 +124,12 @@ impl Expected {
 impl FromPolicy {
     /// For the JSON result.
     pub(crate) fn to_json(&self) -> Value {
-        let Self { bundle, version_in_force, release, release_version } = self;
+        let Self {
+            bundle,
+            version_in_force,
+            release,
+            release_version,
+        } = self;
         json!({
             "bundle_in_force": version_in_force,
             "expected_bundle": match bundle {
@@ -147,7 +152,10 @@ impl FromPolicy {
             ),
             None => "ANY policy (--insecure-any-policy)".to_owned(),
         };
-        format!("release {} {}, {bundle}", self.release, self.release_version)
+        format!(
+            "release {} {}, {bundle}",
+            self.release, self.release_version
+        )
     }
 }
 
@@ -172,7 +180,11 @@ pub(crate) fn choose_release<'a>(
 }
 
 fn no_release(held: &HeldPolicy, name: &ReleaseName) -> Failure {
-    let mut known: Vec<_> = held.policy.releases().map(|release| release.name.to_string()).collect();
+    let mut known: Vec<_> = held
+        .policy
+        .releases()
+        .map(|release| release.name.to_string())
+        .collect();
     known.sort();
     known.dedup();
     let next = match known.is_empty() {
@@ -198,7 +210,12 @@ fn shows(measurements: &Measurements, fields: &Fields<'_>) -> bool {
 
 /// The registers that a release names.
 pub(crate) fn measured(measurements: &Measurements) -> impl Iterator<Item = (PcrIndex, Pcr)> {
-    let Measurements { pcr0, pcr1, pcr2, pcr8 } = *measurements;
+    let Measurements {
+        pcr0,
+        pcr1,
+        pcr2,
+        pcr8,
+    } = *measurements;
     [(0, Some(pcr0)), (1, Some(pcr1)), (2, Some(pcr2)), (8, pcr8)]
         .into_iter()
         .filter_map(|(index, pcr)| Some((PcrIndex::new(index)?, pcr?)))
@@ -211,9 +228,17 @@ pub(crate) fn choose_bundle(
     fields: &Fields<'_>,
     now: narthex_policy::UnixMillis,
 ) -> (ExpectedBundle, Pcr) {
-    match held.previous_accepted(now).map(|digest| Pcr::of_boot_bundle(&digest)) {
-        Some(pcr) if fields.pcr(PcrIndex::BUNDLE) == Some(&pcr.0) => (ExpectedBundle::Previous, pcr),
-        _ => (ExpectedBundle::InForce, Pcr::of_boot_bundle(held.policy.digest())),
+    match held
+        .previous_accepted(now)
+        .map(|digest| Pcr::of_boot_bundle(&digest))
+    {
+        Some(pcr) if fields.pcr(PcrIndex::BUNDLE) == Some(&pcr.0) => {
+            (ExpectedBundle::Previous, pcr)
+        }
+        _ => (
+            ExpectedBundle::InForce,
+            Pcr::of_boot_bundle(held.policy.digest()),
+        ),
     }
 }
 

@@ -95,7 +95,13 @@ impl<'a> Judgement<'a> {
         anchors: &'a TrustAnchors,
         report: &'a Report,
     ) -> Self {
-        Self { mode, appraisal, anchors, reason: None, report: Some(report) }
+        Self {
+            mode,
+            appraisal,
+            anchors,
+            reason: None,
+            report: Some(report),
+        }
     }
 
     pub(crate) fn refused(
@@ -104,8 +110,17 @@ impl<'a> Judgement<'a> {
         anchors: &'a TrustAnchors,
         refusal: &'a Refusal,
     ) -> Self {
-        let reason = Reason { id: refusal.reason().id(), words: refusal.to_string() };
-        Self { mode, appraisal, anchors, reason: Some(reason), report: Some(refusal.report()) }
+        let reason = Reason {
+            id: refusal.reason().id(),
+            words: refusal.to_string(),
+        };
+        Self {
+            mode,
+            appraisal,
+            anchors,
+            reason: Some(reason),
+            report: Some(refusal.report()),
+        }
     }
 
     /// The policy says no before the document is judged.
@@ -115,14 +130,25 @@ impl<'a> Judgement<'a> {
         anchors: &'a TrustAnchors,
         refusal: &PolicyRefusal,
     ) -> Self {
-        let reason = Reason { id: refusal.id(), words: refusal.to_string() };
+        let reason = Reason {
+            id: refusal.id(),
+            words: refusal.to_string(),
+        };
         let appraisal = Appraisal::Expected(Some(expected));
-        Self { mode, appraisal, anchors, reason: Some(reason), report: None }
+        Self {
+            mode,
+            appraisal,
+            anchors,
+            reason: Some(reason),
+            report: None,
+        }
     }
 
     /// Writes it, and returns the exit code that goes with it.
     pub(crate) fn show(&self, document: Option<&Document<'_>>, output: &Output) -> Outcome<Exit> {
-        output.result(&self.to_json(document), || self.text(document, output.symbols()))?;
+        output.result(&self.to_json(document), || {
+            self.text(document, output.symbols())
+        })?;
         Ok(match self.reason {
             None => Exit::Done,
             Some(_) => Exit::Refused,
@@ -208,7 +234,6 @@ impl<'a> Judgement<'a> {
             Appraisal::Expected(None) | Appraisal::None => false,
         }
     }
-
 }
 
 fn checks_json(report: &Report) -> Vec<Value> {
@@ -239,8 +264,16 @@ pub(crate) fn check_lines(report: &Report, symbols: Symbols) -> String {
             (CheckOutcome::Pass, Symbols::Unicode) => table.row(["✓", id, &printable(&observed)]),
             (CheckOutcome::Pass, Symbols::Words) => table.row(["pass", id, &printable(&observed)]),
             (CheckOutcome::Fail, symbols) => {
-                let mark = if symbols == Symbols::Unicode { "✗" } else { "FAIL" };
-                let found = if observed.is_empty() { "nothing" } else { &observed };
+                let mark = if symbols == Symbols::Unicode {
+                    "✗"
+                } else {
+                    "FAIL"
+                };
+                let found = if observed.is_empty() {
+                    "nothing"
+                } else {
+                    &observed
+                };
                 let words = format!("expected {}, found {found}", check.expected);
                 table.row([mark, id, &printable(&words)]);
             }

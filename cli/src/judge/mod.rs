@@ -72,7 +72,11 @@ pub(crate) fn verify(arguments: &verify::Arguments, output: &Output) -> Outcome<
 
 /// `narthex inspect`.
 pub(crate) fn inspect(arguments: &inspect::Arguments, output: &Output) -> Outcome<Exit> {
-    let inspect::Arguments { document, replay_at, root } = arguments;
+    let inspect::Arguments {
+        document,
+        replay_at,
+        root,
+    } = arguments;
     let anchors = anchors(root.as_deref())?;
     let now = now()?;
     let bytes = read_document(document)?;
@@ -80,13 +84,16 @@ pub(crate) fn inspect(arguments: &inspect::Arguments, output: &Output) -> Outcom
         Ok(parsed) => parsed,
         Err(refusal) => {
             let mode = Mode::from_arguments(*replay_at, now);
-            return Judgement::refused(mode, Appraisal::None, &anchors, &refusal).show(None, output);
+            return Judgement::refused(mode, Appraisal::None, &anchors, &refusal)
+                .show(None, output);
         }
     };
     let mode = mode_for(*replay_at, now, &parsed);
     let mut context = context(narthex_verifier::limits::DEFAULT_SKEW);
     let result = match replay_at {
-        None => anchors.verify(&parsed, now, &mut context).map(|verified| verified.report().clone()),
+        None => anchors
+            .verify(&parsed, now, &mut context)
+            .map(|verified| verified.report().clone()),
         Some(at) => anchors
             .verify_replay(&parsed, *at, &mut context)
             .map(|verified| verified.report().clone()),
@@ -105,9 +112,12 @@ pub(crate) fn inspect(arguments: &inspect::Arguments, output: &Output) -> Outcom
 pub(crate) fn parse_replay_at(text: &str) -> Result<ReplayAt, String> {
     match text {
         "document" => Ok(ReplayAt::DocumentTimestamp),
-        time => parse_time(time).map(UnixMillis::from_millis).map(ReplayAt::Time).map_err(|error| {
-            format!("{error}, or the word `document` for the document's own time")
-        }),
+        time => parse_time(time)
+            .map(UnixMillis::from_millis)
+            .map(ReplayAt::Time)
+            .map_err(|error| {
+                format!("{error}, or the word `document` for the document's own time")
+            }),
     }
 }
 

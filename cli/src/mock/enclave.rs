@@ -38,7 +38,10 @@ pub(super) fn config(arguments: &EnclaveArguments) -> Outcome<MockConfig> {
             [config.pcr0, config.pcr1, config.pcr2] = measured(label);
         }
     }
-    config.pcr8 = pcr8.as_deref().map(|bytes| measurement("--pcr8", bytes)).transpose()?;
+    config.pcr8 = pcr8
+        .as_deref()
+        .map(|bytes| measurement("--pcr8", bytes))
+        .transpose()?;
     config.role_arn = role_arn.clone();
     config.mode = match debug {
         true => EnclaveMode::Debug,
@@ -67,9 +70,15 @@ fn identity(module_id: Option<&str>, instance_id: Option<&str>) -> Outcome<Ident
         identity.instance_id = instance_id.to_owned();
     }
     let is_hex = |text: &str, digits: usize| {
-        text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        text.len() == digits
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let instance_fits = identity.instance_id.strip_prefix("i-").is_some_and(|id| is_hex(id, 17));
+    let instance_fits = identity
+        .instance_id
+        .strip_prefix("i-")
+        .is_some_and(|id| is_hex(id, 17));
     match instance_fits && is_hex(&identity.enclave_id, 16) {
         true => Ok(identity),
         false => Err(Failure::misuse(
@@ -84,7 +93,10 @@ fn measurement(flag: &str, bytes: &[u8]) -> Outcome<Measurement> {
     bytes.try_into().map_err(|_| {
         Failure::misuse(
             "misuse.measurement",
-            format!("{flag} has {} bytes; a register holds 48 (96 hex digits)", bytes.len()),
+            format!(
+                "{flag} has {} bytes; a register holds 48 (96 hex digits)",
+                bytes.len()
+            ),
         )
     })
 }
@@ -97,9 +109,21 @@ mod tests {
     fn ids_have_awss_shape() {
         assert!(identity(None, None).is_ok());
         let module = identity(Some("i-00000000000000001-enc0000000000000002"), None).unwrap();
-        assert_eq!(module.module_id(), "i-00000000000000001-enc0000000000000002");
-        for wrong in ["", "i-1-enc2", "i-00000000000000001", "i-0000000000000000X-enc0000000000000002"] {
-            assert_eq!(identity(Some(wrong), None).unwrap_err().id(), "misuse.module_id", "{wrong}");
+        assert_eq!(
+            module.module_id(),
+            "i-00000000000000001-enc0000000000000002"
+        );
+        for wrong in [
+            "",
+            "i-1-enc2",
+            "i-00000000000000001",
+            "i-0000000000000000X-enc0000000000000002",
+        ] {
+            assert_eq!(
+                identity(Some(wrong), None).unwrap_err().id(),
+                "misuse.module_id",
+                "{wrong}"
+            );
         }
     }
 

@@ -24,7 +24,11 @@ pub(super) fn faults(arguments: &Arguments) -> Outcome<Vec<Fault>> {
                 Failure::misuse("misuse.fault", format!("--fault {text}: {why}"))
                     .next("`narthex mock-nsm --help` lists the faults")
             })?;
-            Ok(Fault { kind, scope, times: arguments.fault_times })
+            Ok(Fault {
+                kind,
+                scope,
+                times: arguments.fault_times,
+            })
         })
         .collect()
 }
@@ -64,7 +68,10 @@ mod tests {
     fn faults_by_name() {
         assert_eq!(kind("slow=2s"), Ok(FaultKind::Slow(Duration::from_secs(2))));
         assert_eq!(kind("clock=-1h"), Ok(FaultKind::ClockShift(-3_600_000)));
-        assert_eq!(kind("InternalError"), Ok(FaultKind::Answer(ErrorCode::InternalError)));
+        assert_eq!(
+            kind("InternalError"),
+            Ok(FaultKind::Answer(ErrorCode::InternalError))
+        );
         for wrong in ["slow", "clock=5s", "fast=1s", "internalerror", ""] {
             assert!(kind(wrong).is_err(), "{wrong}");
         }

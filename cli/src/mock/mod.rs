@@ -48,19 +48,33 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
 }
 
 fn make_document(arguments: &DocumentArguments, output: &Output) -> Outcome<Exit> {
-    let DocumentArguments { out, nonce, user_data, public_key, bundle, enclave, authority: _ } =
-        arguments;
+    let DocumentArguments {
+        out,
+        nonce,
+        user_data,
+        public_key,
+        bundle,
+        enclave,
+        authority: _,
+    } = arguments;
     let config = enclave::config(enclave)?;
     let authority = authority(&arguments.authority, output)?;
     let nsm = MockNsm::new(authority, config);
     if let Some(bundle) = bundle {
         let bytes = read_file(bundle, narthex_policy::limits::MAX_BUNDLE_BYTES)?;
-        nsm.extend_pcr(POLICY_PCR, &Digest384::of(&bytes).0).map_err(|error| refused(&error))?;
+        nsm.extend_pcr(POLICY_PCR, &Digest384::of(&bytes).0)
+            .map_err(|error| refused(&error))?;
         nsm.lock_pcrs(32).map_err(|error| refused(&error))?;
     }
-    let public_key = public_key.as_ref().map(|path| read_file(path, 4096)).transpose()?;
-    let request =
-        AttestationRequest { user_data: user_data.clone(), nonce: nonce.clone(), public_key };
+    let public_key = public_key
+        .as_ref()
+        .map(|path| read_file(path, 4096))
+        .transpose()?;
+    let request = AttestationRequest {
+        user_data: user_data.clone(),
+        nonce: nonce.clone(),
+        public_key,
+    };
     let document = nsm.attest(request).map_err(|error| refused(&error))?;
     match out.as_os_str() == "-" {
         true => output.data(&document)?,
@@ -77,8 +91,11 @@ fn make_document(arguments: &DocumentArguments, output: &Output) -> Outcome<Exit
 }
 
 fn refused(error: &NsmError) -> Failure {
-    Failure::refused("nsm.refused", format!("the mock refuses this as the device would: {error}"))
-        .next("user data, nonce and public key have at most 1024 bytes each")
+    Failure::refused(
+        "nsm.refused",
+        format!("the mock refuses this as the device would: {error}"),
+    )
+    .next("user data, nonce and public key have at most 1024 bytes each")
 }
 
 /// The same shape as `nitro-cli build-enclave` prints, so that `narthex release new` reads both.
@@ -100,9 +117,10 @@ fn serve(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     let config = enclave::config(&arguments.enclave)?;
     let faults = faults::faults(arguments)?;
     let authority = authority(&arguments.authority, output)?;
-    let socket = arguments.socket.as_deref().ok_or_else(|| {
-        Failure::misuse("misuse.arguments", "--socket is missing")
-    })?;
+    let socket = arguments
+        .socket
+        .as_deref()
+        .ok_or_else(|| Failure::misuse("misuse.arguments", "--socket is missing"))?;
     let describe = describe(&config);
     let nsm = MockNsm::new(authority, config);
     for fault in faults {
@@ -133,8 +151,12 @@ fn cannot_serve(socket: &Path, error: &io::Error) -> Failure {
         format!("cannot serve on {}: {}", socket.display(), plain(error)),
     );
     match error.kind() {
-        io::ErrorKind::AddrInUse => failure.next("another process serves there; choose another path"),
-        io::ErrorKind::AlreadyExists => failure.next("something else is there; nothing was removed"),
+        io::ErrorKind::AddrInUse => {
+            failure.next("another process serves there; choose another path")
+        }
+        io::ErrorKind::AlreadyExists => {
+            failure.next("something else is there; nothing was removed")
+        }
         _ => failure,
     }
 }
@@ -143,7 +165,11 @@ fn describe(config: &MockConfig) -> String {
     let hex = |measurement: &Measurement| -> String {
         hex::encode(measurement).chars().take(12).collect()
     };
-    format!("{}, PCR0 {}…", config.identity.module_id(), hex(&config.pcr0))
+    format!(
+        "{}, PCR0 {}…",
+        config.identity.module_id(),
+        hex(&config.pcr0)
+    )
 }
 
 /// The authority, made on first use; its certificate goes where it was asked for.
@@ -160,7 +186,10 @@ fn authority(arguments: &AuthorityArguments, output: &Output) -> Outcome<Develop
             true => write_file(path, der, Existing::Replace)?,
             false => write_file(path, pem(der).as_bytes(), Existing::Replace)?,
         }
-        output.say(format_args!("narthex: wrote the development root to {}", path.display()));
+        output.say(format_args!(
+            "narthex: wrote the development root to {}",
+            path.display()
+        ));
     }
     Ok(authority)
 }

@@ -59,7 +59,10 @@ pub(crate) fn approve(arguments: &SignArguments, output: &Output) -> Outcome<Exi
     if order.parsed.head().requester.as_str() == arguments.person {
         return Err(Failure::refused(
             "order.self_approval",
-            format!("{} asks for this; approving it is for others", arguments.person),
+            format!(
+                "{} asks for this; approving it is for others",
+                arguments.person
+            ),
         ));
     }
     crate::sign_file::sign_file(arguments, Namespace::Approve, &order.bytes, output)
@@ -74,5 +77,8 @@ pub(crate) fn person_name(text: &str) -> Outcome<PersonName> {
 }
 
 fn unreadable(refusal: &Refusal) -> Failure {
-    Failure::refused(refusal.id(), format!("this is no order: {}", refusal.detail()))
+    Failure::refused(
+        refusal.id(),
+        format!("this is no order: {}", refusal.detail()),
+    )
 }

@@ -31,7 +31,12 @@ pub(crate) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
     let text = order.to_toml();
     // What is written is read back: an order that no agent would take is never signed.
     Order::parse_unverified(text.as_bytes()).map_err(|refusal| misuse(&refusal))?;
-    let digest = write_signed(&arguments.out, text.as_bytes(), &arguments.person, &arguments.key)?;
+    let digest = write_signed(
+        &arguments.out,
+        text.as_bytes(),
+        &arguments.person,
+        &arguments.key,
+    )?;
     let value = json!({ "order": arguments.out, "sha384": digest });
     output.result(&value, || format!("{}\n", arguments.out.display()))?;
     output.say(match &order {
@@ -57,10 +62,20 @@ pub(crate) fn head(
 ) -> Outcome<OrderHead> {
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|error| {
-        Failure::environment("random.failed", format!("the random source failed: {error}"))
+        Failure::environment(
+            "random.failed",
+            format!("the random source failed: {error}"),
+        )
     })?;
     let expires = not_before.saturating_add(valid_for);
-    Ok(OrderHead { project, nonce, requester, issued: now, not_before, expires })
+    Ok(OrderHead {
+        project,
+        nonce,
+        requester,
+        issued: now,
+        not_before,
+        expires,
+    })
 }
 
 /// Writes an order and its requester's signature; returns the order's SHA-384 in hex.
@@ -71,13 +86,20 @@ pub(crate) fn head(
 pub(crate) fn write_signed(path: &Path, bytes: &[u8], person: &str, key: &Path) -> Outcome<String> {
     let signature = sign(key, Namespace::Order, bytes)?;
     write_file(path, bytes, Existing::Keep)?;
-    write_file(&signature_path(path, person), signature.as_bytes(), Existing::Keep)?;
+    write_file(
+        &signature_path(path, person),
+        signature.as_bytes(),
+        Existing::Keep,
+    )?;
     Ok(hex::encode(narthex_policy::Digest384::of(bytes).0))
 }
 
 fn compose(arguments: &NewArguments, head: OrderHead) -> Outcome<Order> {
-    let actions: Vec<Action> =
-        arguments.action.iter().map(|name| action(name)).collect::<Outcome<_>>()?;
+    let actions: Vec<Action> = arguments
+        .action
+        .iter()
+        .map(|name| action(name))
+        .collect::<Outcome<_>>()?;
     match actions.as_slice() {
         [only] if only.is_write() => write_order(arguments, head, *only).map(Order::Write),
         some if some.iter().any(|action| action.is_write()) => Err(Failure::misuse(
@@ -100,16 +122,28 @@ fn read_order(
             "--boot-id and --grace belong to actions that change something",
         ));
     }
-    let (module_ids, instance_ids) =
-        arguments.enclave.iter().cloned().partition(|id| id.contains("-enc"));
+    let (module_ids, instance_ids) = arguments
+        .enclave
+        .iter()
+        .cloned()
+        .partition(|id| id.contains("-enc"));
     let releases = arguments
         .release
         .iter()
         .map(|pattern| NamePattern::new(pattern))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|refusal| misuse(&refusal))?;
-    let targets = Targets { module_ids, instance_ids, releases };
-    Ok(ReadOrder { head, actions, calls: arguments.calls, targets })
+    let targets = Targets {
+        module_ids,
+        instance_ids,
+        releases,
+    };
+    Ok(ReadOrder {
+        head,
+        actions,
+        calls: arguments.calls,
+        targets,
+    })
 }
 
 fn write_order(arguments: &NewArguments, head: OrderHead, action: Action) -> Outcome<WriteOrder> {
@@ -124,15 +158,24 @@ fn write_order(arguments: &NewArguments, head: OrderHead, action: Action) -> Out
         }
     };
     let boot_id = arguments.boot_id.as_deref().ok_or_else(|| {
-        Failure::misuse("order.content", format!("{action} is for one boot: --boot-id is missing"))
-            .next("`narthex diag ADDRESS --status …` shows the module id and the boot id")
+        Failure::misuse(
+            "order.content",
+            format!("{action} is for one boot: --boot-id is missing"),
+        )
+        .next("`narthex diag ADDRESS --status …` shows the module id and the boot id")
     })?;
     let boot_id = BootId::from_hex(boot_id).map_err(|refusal| misuse(&refusal))?;
     let parameters = match arguments.grace {
         None => Parameters::None,
         Some(grace) => Parameters::GraceSeconds(u16::try_from(grace.as_secs()).unwrap_or(u16::MAX)),
     };
-    Ok(WriteOrder { head, action, parameters, module_id, boot_id })
+    Ok(WriteOrder {
+        head,
+        action,
+        parameters,
+        module_id,
+        boot_id,
+    })
 }
 
 /// An action by its name.

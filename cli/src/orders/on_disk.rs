@@ -44,7 +44,13 @@ impl OrderOnDisk {
             let armored = read_text(path, limits::MAX_SIGNATURE_BYTES)?;
             approvals.push((path.display().to_string(), armored));
         }
-        Ok(Self { path: path.to_owned(), bytes, parsed, signature, approvals })
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+            parsed,
+            signature,
+            approvals,
+        })
     }
 
     /// With its signatures, as it is sent.
@@ -64,7 +70,11 @@ impl OrderOnDisk {
         Ok(SignedOrder {
             bytes: self.bytes.clone(),
             signature,
-            approvals: self.approvals.iter().map(|(_, armored)| armored.clone()).collect(),
+            approvals: self
+                .approvals
+                .iter()
+                .map(|(_, armored)| armored.clone())
+                .collect(),
         })
     }
 }

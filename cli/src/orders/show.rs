@@ -20,7 +20,14 @@ pub(crate) fn show(arguments: &ShowArguments, output: &Output) -> Outcome<Exit> 
 }
 
 pub(crate) fn to_json(order: &OrderOnDisk) -> Value {
-    let OrderHead { project, nonce, requester, issued, not_before, expires } = order.parsed.head();
+    let OrderHead {
+        project,
+        nonce,
+        requester,
+        issued,
+        not_before,
+        expires,
+    } = order.parsed.head();
     let approvals: Vec<_> = order.approvals.iter().map(|(name, _)| name).collect();
     let mut value = json!({
         "sha384": hex::encode(narthex_policy::Digest384::of(&order.bytes).0),
@@ -64,9 +71,25 @@ pub(crate) fn to_json(order: &OrderOnDisk) -> Value {
 
 /// The members of the JSON form in the order in which people ask.
 const LINES: [&str; 19] = [
-    "kind", "project", "requester", "action", "actions", "operation", "key", "version",
-    "grace_seconds", "calls", "module_id", "boot_id", "module_ids", "instance_ids", "releases",
-    "not_before", "expires", "approval_files", "sha384",
+    "kind",
+    "project",
+    "requester",
+    "action",
+    "actions",
+    "operation",
+    "key",
+    "version",
+    "grace_seconds",
+    "calls",
+    "module_id",
+    "boot_id",
+    "module_ids",
+    "instance_ids",
+    "releases",
+    "not_before",
+    "expires",
+    "approval_files",
+    "sha384",
 ];
 
 /// Every line of the JSON form that says something, aligned.
@@ -78,9 +101,11 @@ fn text(order: &OrderOnDisk) -> String {
             None | Some(Value::Null) => continue,
             Some(Value::String(text)) => text.clone(),
             Some(Value::Array(items)) if items.is_empty() => continue,
-            Some(Value::Array(items)) => {
-                items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-            }
+            Some(Value::Array(items)) => items
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
             Some(other) => other.to_string(),
         };
         table.row([&name.replace('_', " "), &printable(&words)]);

@@ -1,7 +1,8 @@
 //! Checking an order against the policy a person holds, as an enclave or the service would.
 
 use narthex_policy::{
-    AdministrationContext, BootId, Measurements, Order, OrderContext, Policy, ReadOrder, Refusal, SignedOrder, UnixMillis,
+    AdministrationContext, BootId, Measurements, Order, OrderContext, Policy, ReadOrder, Refusal,
+    SignedOrder, UnixMillis,
 };
 use serde_json::json;
 
@@ -50,8 +51,13 @@ fn judge(
 ) -> Result<(), Refusal> {
     match order {
         AnyOrder::Administration(_) => {
-            let context = AdministrationContext { now, genesis: &held.genesis };
-            held.policy.authorise_administration(signed, &context).map(|_| ())
+            let context = AdministrationContext {
+                now,
+                genesis: &held.genesis,
+            };
+            held.policy
+                .authorise_administration(signed, &context)
+                .map(|_| ())
         }
         AnyOrder::Diagnostics(order) => authorise_for_its_target(&held.policy, order, signed, now),
     }
@@ -97,6 +103,12 @@ fn authorise_for_its_target(
 fn measurements_for(policy: &Policy, order: &ReadOrder) -> Option<Measurements> {
     policy
         .releases()
-        .find(|release| order.targets.releases.iter().any(|pattern| pattern.matches(&release.name)))
+        .find(|release| {
+            order
+                .targets
+                .releases
+                .iter()
+                .any(|pattern| pattern.matches(&release.name))
+        })
         .map(|release| release.measurements)
 }

@@ -25,7 +25,11 @@ pub(super) fn lint(arguments: &LintArguments, output: &Output) -> Outcome<Exit> 
     let now = UnixMillis(now_unix_millis()?);
     let mut findings = Vec::new();
     for (name, bytes) in files(&arguments.path)? {
-        findings.extend(look(&bytes, now).into_iter().map(|finding| (name.clone(), finding)));
+        findings.extend(
+            look(&bytes, now)
+                .into_iter()
+                .map(|finding| (name.clone(), finding)),
+        );
     }
     let mut bits = None;
     if let Some(path) = &arguments.agent_config {
@@ -34,9 +38,15 @@ pub(super) fn lint(arguments: &LintArguments, output: &Output) -> Outcome<Exit> 
             .map_err(|refusal| Failure::refused(refusal.id(), refusal.detail()))?;
         bits = Some(bits_per_minute(&counters));
         let name = path.display().to_string();
-        findings.extend(lint_counters(&counters).into_iter().map(|found| (name.clone(), found)));
+        findings.extend(
+            lint_counters(&counters)
+                .into_iter()
+                .map(|found| (name.clone(), found)),
+        );
     }
-    let errors = findings.iter().any(|(_, finding)| finding.severity == Severity::Error);
+    let errors = findings
+        .iter()
+        .any(|(_, finding)| finding.severity == Severity::Error);
     let value = json!({
         "verdict": if errors { "refused" } else { "accepted" },
         "findings": findings.iter().map(|(file, finding)| finding_json(file, finding)).collect::<Vec<_>>(),
@@ -62,7 +72,10 @@ pub(super) fn diff(arguments: &DiffArguments, output: &Output) -> Outcome<Exit> 
     });
     output.result(&value, || match changes.is_empty() {
         true => "no difference in meaning\n".to_owned(),
-        false => changes.iter().map(|change| format!("{}\n", printable(&change.to_string()))).collect(),
+        false => changes
+            .iter()
+            .map(|change| format!("{}\n", printable(&change.to_string())))
+            .collect(),
     })?;
     Ok(Exit::Done)
 }
@@ -75,19 +88,31 @@ fn files(path: &Path) -> Outcome<Vec<(String, Vec<u8>)>> {
     }
     let directory = PolicyDirectory::read(path)?;
     let newest = directory.bundles.last();
-    let files = newest.into_iter().chain(&directory.releases).chain(&directory.stops);
-    Ok(files.map(|file| (file.short_name(), file.signed.bytes.clone())).collect())
+    let files = newest
+        .into_iter()
+        .chain(&directory.releases)
+        .chain(&directory.stops);
+    Ok(files
+        .map(|file| (file.short_name(), file.signed.bytes.clone()))
+        .collect())
 }
 
 fn bundle(path: &PathBuf) -> Outcome<Bundle> {
     Bundle::parse_unverified(&read_file(path, limits::MAX_BUNDLE_BYTES)?).map_err(|refusal| {
-        Failure::refused(refusal.id(), format!("{}: {}", path.display(), refusal.detail()))
+        Failure::refused(
+            refusal.id(),
+            format!("{}: {}", path.display(), refusal.detail()),
+        )
     })
 }
 
 /// TOML's messages have several lines with a marker under the place; they keep them.
 fn multi_line(finding: &Finding) -> String {
-    let lines: Vec<_> = finding.to_string().lines().map(|line| printable(line).into_owned()).collect();
+    let lines: Vec<_> = finding
+        .to_string()
+        .lines()
+        .map(|line| printable(line).into_owned())
+        .collect();
     lines.join("\n  ")
 }
 

@@ -30,9 +30,14 @@ pub(super) fn init(arguments: &InitArguments, output: &Output) -> Outcome<Exit> 
         let path = arguments.directory.join(folder.name());
         fs::create_dir_all(&path).map_err(|error| Failure::file("create", &path, &error))?;
     }
-    let path = arguments.directory.join(Folder::Bundles.name()).join("0001.toml");
+    let path = arguments
+        .directory
+        .join(Folder::Bundles.name())
+        .join("0001.toml");
     write_file(&path, text.as_bytes(), Existing::Keep)?;
-    output.result(&json!({ "bundle": path }), || format!("{}\n", path.display()))?;
+    output.result(&json!({ "bundle": path }), || {
+        format!("{}\n", path.display())
+    })?;
     output.say(format_args!(
         "Read and change it, then:\n  narthex policy lint {0}\n  narthex policy sign {0} --as PERSON --key KEY",
         path.display()
@@ -71,7 +76,10 @@ fn resolve(arguments: &InitArguments, issued: UnixMillis) -> Outcome<InitialBund
 /// `hex.malformed`.
 pub(super) fn static_key(bytes: &[u8]) -> Outcome<StaticKey> {
     bytes.try_into().map(StaticKey).map_err(|_| {
-        Failure::misuse("hex.malformed", "--service-key is an X25519 key: 32 bytes, 64 hex digits")
+        Failure::misuse(
+            "hex.malformed",
+            "--service-key is an X25519 key: 32 bytes, 64 hex digits",
+        )
     })
 }
 
@@ -91,16 +99,25 @@ fn people(named: &[(String, PathBuf)]) -> Outcome<Vec<NamedKeys>> {
 
 fn public_keys(path: &Path) -> Outcome<Vec<PersonKey>> {
     let text = read_text(path, PUBLIC_KEYS_LIMIT_BYTES)?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys: Vec<PersonKey> = lines
         .map(PersonKey::parse)
         .collect::<Result<_, _>>()
         .map_err(|refusal| {
-            Failure::misuse(refusal.id(), format!("{}: {}", path.display(), refusal.detail()))
-                .next("give the .pub file of an Ed25519 or ECDSA key, or of a security key")
+            Failure::misuse(
+                refusal.id(),
+                format!("{}: {}", path.display(), refusal.detail()),
+            )
+            .next("give the .pub file of an Ed25519 or ECDSA key, or of a security key")
         })?;
     match keys.is_empty() {
-        true => Err(Failure::misuse("person.key", format!("{} holds no key", path.display()))),
+        true => Err(Failure::misuse(
+            "person.key",
+            format!("{} holds no key", path.display()),
+        )),
         false => Ok(keys),
     }
 }

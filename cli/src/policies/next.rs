@@ -13,7 +13,11 @@ use crate::policy_directory::{Folder, PolicyDirectory};
 
 /// `narthex policy next`.
 pub(super) fn next(arguments: &NextArguments, output: &Output) -> Outcome<Exit> {
-    let NextArguments { directory, valid_for, previous_accepted_for } = arguments;
+    let NextArguments {
+        directory,
+        valid_for,
+        previous_accepted_for,
+    } = arguments;
     let directory = PolicyDirectory::read(directory)?;
     let newest = directory.newest_bundle()?;
     let issued = UnixMillis(now_to_the_second()?);
@@ -24,7 +28,10 @@ pub(super) fn next(arguments: &NextArguments, output: &Output) -> Outcome<Exit> 
         (!previous_accepted_for.is_zero()).then(|| issued.saturating_add(*previous_accepted_for)),
     )
     .map_err(|refusal| {
-        Failure::refused(refusal.id(), format!("{}: {}", newest.short_name(), refusal.detail()))
+        Failure::refused(
+            refusal.id(),
+            format!("{}: {}", newest.short_name(), refusal.detail()),
+        )
     })?;
     let version = narthex_policy::Bundle::parse_unverified(text.as_bytes())
         .map_err(|refusal| Failure::refused(refusal.id(), refusal.detail()))?

@@ -21,7 +21,11 @@ pub(crate) fn sign_bundle(arguments: &SignArguments, output: &Output) -> Outcome
         _ => {
             let bundle = Bundle::parse_unverified(&bytes)
                 .map_err(|refusal| never(&arguments.file, &refusal))?;
-            if !bundle.people.iter().any(|person| person.name.as_str() == arguments.person) {
+            if !bundle
+                .people
+                .iter()
+                .any(|person| person.name.as_str() == arguments.person)
+            {
                 output.say(format_args!(
                     "narthex: this bundle does not know {}; the signature counts only where the one \
                      before it does",
@@ -60,12 +64,19 @@ pub(super) fn schema(bytes: &[u8]) -> Option<String> {
 fn never(file: &Path, refusal: &Refusal) -> Failure {
     Failure::refused(
         refusal.id(),
-        format!("{} could never take effect: {}", file.display(), refusal.detail()),
+        format!(
+            "{} could never take effect: {}",
+            file.display(),
+            refusal.detail()
+        ),
     )
     .next("nothing was signed; mend it first")
 }
 
 fn other_command(file: &Path, command: &str) -> Failure {
-    Failure::misuse("file.schema", format!("{} is no file for this command", file.display()))
-        .next(format!("sign it with `narthex {command}`"))
+    Failure::misuse(
+        "file.schema",
+        format!("{} is no file for this command", file.display()),
+    )
+    .next(format!("sign it with `narthex {command}`"))
 }

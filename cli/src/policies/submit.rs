@@ -29,7 +29,11 @@ pub(crate) fn submit(arguments: &Delivery, output: &Output) -> Outcome<Exit> {
         Some(bytes) => super::init::static_key(bytes)?,
     };
     let holding = |files: &[FileOnDisk]| -> Outcome<Vec<Signed>> {
-        files.iter().filter(|file| !held.is_left_out(file)).map(as_sent).collect()
+        files
+            .iter()
+            .filter(|file| !held.is_left_out(file))
+            .map(as_sent)
+            .collect()
     };
     let files = PolicyAnswer {
         bundles: holding(&held.directory.bundles)?,
@@ -38,7 +42,12 @@ pub(crate) fn submit(arguments: &Delivery, output: &Output) -> Outcome<Exit> {
     };
     let answer = deliver(&arguments.service, &service_key, &files, arguments.timeout)?;
     output.result(&answer, || {
-        let member = |path: &str| answer.pointer(path).map(ToString::to_string).unwrap_or_default();
+        let member = |path: &str| {
+            answer
+                .pointer(path)
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        };
         format!(
             "bundle {} in force at the service; {} files taken, {} known before\n",
             member("/bundle/version"),
@@ -51,5 +60,8 @@ pub(crate) fn submit(arguments: &Delivery, output: &Output) -> Outcome<Exit> {
 
 fn as_sent(file: &FileOnDisk) -> Outcome<Signed> {
     let signatures = file.signed.signatures.iter().map(|text| armored(text));
-    Ok(Signed { bytes: file.signed.bytes.clone(), signatures: signatures.collect::<Outcome<_>>()? })
+    Ok(Signed {
+        bytes: file.signed.bytes.clone(),
+        signatures: signatures.collect::<Outcome<_>>()?,
+    })
 }

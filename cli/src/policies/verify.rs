@@ -30,7 +30,11 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     let held = HeldPolicy::load(&arguments.directory, arguments.genesis.as_deref(), now)?;
     let expired = held.policy.is_expired(now);
     let lines = lines(&held);
-    let wrong = lines.iter().filter(|line| line.reason.as_ref().is_some_and(|(reason, _)| !is_age(*reason)));
+    let wrong = lines.iter().filter(|line| {
+        line.reason
+            .as_ref()
+            .is_some_and(|(reason, _)| !is_age(*reason))
+    });
     let refused = expired || wrong.count() > 0;
     let bundle = held.policy.bundle();
     let value = json!({
@@ -58,10 +62,17 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
                 true => "nobody signed".to_owned(),
                 false => format!("signed by {}", line.signers.join(", ")),
             };
-            table.row([&printable(&line.file), &printable(&signers), &printable(&state)]);
+            table.row([
+                &printable(&line.file),
+                &printable(&signers),
+                &printable(&state),
+            ]);
         }
         let verdict = match (expired, refused) {
-            (true, _) => format!("REFUSED  bundle {} expired {}", bundle.version, bundle.expires),
+            (true, _) => format!(
+                "REFUSED  bundle {} expired {}",
+                bundle.version, bundle.expires
+            ),
             (false, true) => "REFUSED  some files do not hold".to_owned(),
             (false, false) => "ACCEPTED  every file holds, or is merely past its time".to_owned(),
         };
@@ -84,7 +95,12 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
 
 impl Line {
     fn to_json(&self) -> Value {
-        let Self { file, reason, signers, sha384 } = self;
+        let Self {
+            file,
+            reason,
+            signers,
+            sha384,
+        } = self;
         json!({
             "file": file,
             "sha384": sha384,
@@ -99,7 +115,10 @@ impl Line {
 fn lines(held: &HeldPolicy) -> Vec<Line> {
     let directory = &held.directory;
     let of = |files: &[FileOnDisk], namespace: Namespace| -> Vec<Line> {
-        files.iter().map(|file| line(held, file, namespace)).collect()
+        files
+            .iter()
+            .map(|file| line(held, file, namespace))
+            .collect()
     };
     let mut lines = of(&directory.bundles, Namespace::Policy);
     lines.extend(of(&directory.releases, Namespace::Release));
@@ -111,8 +130,12 @@ fn line(held: &HeldPolicy, file: &FileOnDisk, namespace: Namespace) -> Line {
     let name = file.short_name();
     let left_out = held.left_out.iter().find(|left_out| left_out.file == name);
     Line {
-        reason: left_out
-            .map(|left_out| (left_out.refusal.reason(), left_out.refusal.detail().to_owned())),
+        reason: left_out.map(|left_out| {
+            (
+                left_out.refusal.reason(),
+                left_out.refusal.detail().to_owned(),
+            )
+        }),
         signers: signers(&held.policy, file, namespace),
         sha384: hex::encode(file.signed.digest().0),
         file: name,
@@ -138,6 +161,11 @@ fn is_age(reason: Reason) -> bool {
 }
 
 fn first_reason(lines: &[Line]) -> Option<&'static str> {
-    let reasons = lines.iter().filter_map(|line| line.reason.as_ref().map(|(reason, _)| *reason));
-    reasons.into_iter().find(|reason| !is_age(*reason)).map(Reason::id)
+    let reasons = lines
+        .iter()
+        .filter_map(|line| line.reason.as_ref().map(|(reason, _)| *reason));
+    reasons
+        .into_iter()
+        .find(|reason| !is_age(*reason))
+        .map(Reason::id)
 }

@@ -53,8 +53,11 @@ impl HeldPolicy {
     pub(crate) fn load(path: &Path, genesis: Option<&[u8]>, now: UnixMillis) -> Outcome<Self> {
         let directory = PolicyDirectory::read(path)?;
         let first = directory.bundles.first().ok_or_else(|| {
-            Failure::misuse("bundle.missing", format!("{} holds no bundle", path.display()))
-                .next("`narthex policy init DIR` writes a first one")
+            Failure::misuse(
+                "bundle.missing",
+                format!("{} holds no bundle", path.display()),
+            )
+            .next("`narthex policy init DIR` writes a first one")
         })?;
         let genesis = match genesis {
             Some(bytes) => digest_from(bytes)?,
@@ -68,9 +71,19 @@ impl HeldPolicy {
             note(&mut left_out, file, policy.add_stop(&file.signed, now));
         }
         for file in &directory.releases {
-            note(&mut left_out, file, policy.add_release(&file.signed, now).map(|_| ()));
+            note(
+                &mut left_out,
+                file,
+                policy.add_release(&file.signed, now).map(|_| ()),
+            );
         }
-        Ok(Self { policy, lineage, genesis, directory, left_out })
+        Ok(Self {
+            policy,
+            lineage,
+            genesis,
+            directory,
+            left_out,
+        })
     }
 
     /// The bundle in force must not have expired.
@@ -89,7 +102,9 @@ impl HeldPolicy {
                     self.policy.bundle().expires,
                 ),
             )
-            .next("get the newest bundle from its reviewers; `narthex policy next` drafts a new one")),
+            .next(
+                "get the newest bundle from its reviewers; `narthex policy next` drafts a new one",
+            )),
         }
     }
 
@@ -102,7 +117,11 @@ impl HeldPolicy {
     /// The bundle before the one in force, while enclaves that booted with it are still accepted.
     pub(crate) fn previous_accepted(&self, now: UnixMillis) -> Option<Digest384> {
         let bundle = self.policy.bundle();
-        bundle.previous.filter(|_| bundle.previous_accepted_until.is_some_and(|until| now < until))
+        bundle.previous.filter(|_| {
+            bundle
+                .previous_accepted_until
+                .is_some_and(|until| now < until)
+        })
     }
 
     /// The statements about the release called `name`, the newest first.
@@ -138,7 +157,10 @@ fn lineage(
                 let newest = bundles.get(index);
                 match newest {
                     Some(file) if index > 0 && is_not_yet(refusal.reason()) => {
-                        left_out.push(LeftOut { file: file.short_name(), refusal });
+                        left_out.push(LeftOut {
+                            file: file.short_name(),
+                            refusal,
+                        });
                         chain.pop();
                     }
                     _ => return Err(no_policy(&refusal, newest)),
@@ -150,16 +172,21 @@ fn lineage(
 
 /// The lineage does not hold. With one bundle left the fault is in it.
 fn no_policy(refusal: &Refusal, last: Option<&FileOnDisk>) -> Failure {
-    let place = last.map_or_else(|| "the policy".to_owned(), |file| match file.signed.signatures.len() {
-        0 => format!("{} (nobody has signed it)", file.short_name()),
-        _ => format!("the policy up to {}", file.short_name()),
-    });
+    let place = last.map_or_else(
+        || "the policy".to_owned(),
+        |file| match file.signed.signatures.len() {
+            0 => format!("{} (nobody has signed it)", file.short_name()),
+            _ => format!("the policy up to {}", file.short_name()),
+        },
+    );
     let failure = Failure::refused(refusal.id(), format!("{place}: {}", refusal.detail()));
     match refusal.reason() {
         Reason::BundleUnderSigned | Reason::BundleUnderSignedByNew => {
             failure.next("reviewers sign it with `narthex policy sign FILE --as PERSON --key KEY`")
         }
-        Reason::BundleGenesis => failure.next("this is another policy than the one --genesis names"),
+        Reason::BundleGenesis => {
+            failure.next("this is another policy than the one --genesis names")
+        }
         _ => failure.next("`narthex policy lint FILE` says what is wrong with a file by itself"),
     }
 }
@@ -172,7 +199,10 @@ fn numbered(bundles: &[FileOnDisk], count: usize, newest_version: u64) -> Vec<Bu
         .take(count)
         .rev()
         .zip((0..=newest_version).rev())
-        .map(|(file, version)| Bundle { version, digest: file.signed.digest() })
+        .map(|(file, version)| Bundle {
+            version,
+            digest: file.signed.digest(),
+        })
         .collect();
     lineage.reverse();
     lineage
@@ -188,13 +218,19 @@ fn is_not_yet(reason: Reason) -> bool {
 
 fn note(left_out: &mut Vec<LeftOut>, file: &FileOnDisk, result: Result<(), Refusal>) {
     if let Err(refusal) = result {
-        left_out.push(LeftOut { file: file.short_name(), refusal });
+        left_out.push(LeftOut {
+            file: file.short_name(),
+            refusal,
+        });
     }
 }
 
 fn digest_from(bytes: &[u8]) -> Outcome<Digest384> {
     bytes.try_into().map(Digest384).map_err(|_| {
-        Failure::misuse("misuse.genesis", "--genesis is a SHA-384: 48 bytes, 96 hex digits")
-            .next("`sha384sum bundles/0001.toml` prints it; ask the reviewers for theirs")
+        Failure::misuse(
+            "misuse.genesis",
+            "--genesis is a SHA-384: 48 bytes, 96 hex digits",
+        )
+        .next("`sha384sum bundles/0001.toml` prints it; ask the reviewers for theirs")
     })
 }

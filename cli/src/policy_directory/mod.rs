@@ -74,7 +74,10 @@ impl PolicyDirectory {
         if path.is_dir() && !bundles.is_dir() {
             return Err(Failure::misuse(
                 "policy.not_a_directory",
-                format!("{} is not a policy directory: it has no bundles/", path.display()),
+                format!(
+                    "{} is not a policy directory: it has no bundles/",
+                    path.display()
+                ),
             )
             .next("`narthex policy init DIR` starts one"));
         }
@@ -93,8 +96,11 @@ impl PolicyDirectory {
     /// `bundle.missing`.
     pub(crate) fn newest_bundle(&self) -> Outcome<&FileOnDisk> {
         self.bundles.last().ok_or_else(|| {
-            Failure::misuse("bundle.missing", format!("{} holds no bundle", self.path.display()))
-                .next("`narthex policy init DIR` writes a first one")
+            Failure::misuse(
+                "bundle.missing",
+                format!("{} holds no bundle", self.path.display()),
+            )
+            .next("`narthex policy init DIR` writes a first one")
         })
     }
 
@@ -113,9 +119,7 @@ fn read_folder(directory: &Path, folder: Folder) -> Outcome<Vec<FileOnDisk>> {
     let entries = match fs::read_dir(&path) {
         Ok(entries) => entries,
         // A young policy has no releases or stops yet.
-        Err(error)
-            if error.kind() == std::io::ErrorKind::NotFound && folder != Folder::Bundles =>
-        {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder != Folder::Bundles => {
             return Ok(Vec::new());
         }
         Err(error) => return Err(Failure::file("read", &path, &error)),
@@ -160,12 +164,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let bundles = directory.path().join("bundles");
         fs::create_dir(&bundles).unwrap();
-        for name in ["9999.toml", "10000.toml", "0002.toml", "0002.toml.bob.sig", "notes.txt", "x.toml"] {
+        for name in [
+            "9999.toml",
+            "10000.toml",
+            "0002.toml",
+            "0002.toml.bob.sig",
+            "notes.txt",
+            "x.toml",
+        ] {
             fs::write(bundles.join(name), name).unwrap();
         }
         let read = PolicyDirectory::read(directory.path()).unwrap();
-        let names: Vec<_> =
-            read.bundles.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> = read
+            .bundles
+            .iter()
+            .map(|file| file.path.file_name().unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(names, ["0002.toml", "9999.toml", "10000.toml"]);
         assert_eq!(read.bundles[0].signed.signatures, ["0002.toml.bob.sig"]);
         assert!(read.releases.is_empty() && read.stops.is_empty());
@@ -174,8 +188,14 @@ mod tests {
     #[test]
     fn a_directory_without_bundles_is_named_as_such() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(PolicyDirectory::read(directory.path()).unwrap_err().id(), "policy.not_a_directory");
+        assert_eq!(
+            PolicyDirectory::read(directory.path()).unwrap_err().id(),
+            "policy.not_a_directory"
+        );
         let missing = directory.path().join("missing");
-        assert_eq!(PolicyDirectory::read(&missing).unwrap_err().id(), "file.not_found");
+        assert_eq!(
+            PolicyDirectory::read(&missing).unwrap_err().id(),
+            "file.not_found"
+        );
     }
 }

@@ -29,7 +29,11 @@ impl FileOnDisk {
             claimed.push(person);
             signatures.push(signature);
         }
-        Ok(Self { path: path.to_owned(), signed: SignedFile { bytes, signatures }, claimed })
+        Ok(Self {
+            path: path.to_owned(),
+            signed: SignedFile { bytes, signatures },
+            claimed,
+        })
     }
 
     /// The name of the file within its directory, for messages.
@@ -50,9 +54,7 @@ pub(crate) fn read_signatures(file: &Path) -> Outcome<Vec<(String, String)>> {
         _ => Path::new("."),
     };
     let mut names = Vec::new();
-    for entry in
-        std::fs::read_dir(folder).map_err(|error| Failure::file("read", folder, &error))?
-    {
+    for entry in std::fs::read_dir(folder).map_err(|error| Failure::file("read", folder, &error))? {
         let entry = entry.map_err(|error| Failure::file("read", folder, &error))?;
         if let Some(name) = entry.file_name().to_str() {
             names.push(name.to_owned());
@@ -62,17 +64,27 @@ pub(crate) fn read_signatures(file: &Path) -> Outcome<Vec<(String, String)>> {
 }
 
 fn signatures_among(file: &Path, names: &[String]) -> Outcome<Vec<(String, String)>> {
-    let own_name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let own_name = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let mut people: Vec<&str> = names
         .iter()
-        .filter_map(|name| name.strip_prefix(own_name)?.strip_prefix('.')?.strip_suffix(".sig"))
+        .filter_map(|name| {
+            name.strip_prefix(own_name)?
+                .strip_prefix('.')?
+                .strip_suffix(".sig")
+        })
         .collect();
     people.sort_unstable();
     people
         .into_iter()
         .map(|person| {
             let path = crate::signing::signature_path(file, person);
-            Ok((person.to_owned(), read_text(&path, limits::MAX_SIGNATURE_BYTES)?))
+            Ok((
+                person.to_owned(),
+                read_text(&path, limits::MAX_SIGNATURE_BYTES)?,
+            ))
         })
         .collect()
 }

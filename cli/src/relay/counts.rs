@@ -49,7 +49,9 @@ impl Counts {
             End::Cut => self.cut += 1,
         }
         self.forward_bytes = self.forward_bytes.saturating_add(moved.forward_bytes.get());
-        self.backward_bytes = self.backward_bytes.saturating_add(moved.backward_bytes.get());
+        self.backward_bytes = self
+            .backward_bytes
+            .saturating_add(moved.backward_bytes.get());
     }
 
     /// One line for people.

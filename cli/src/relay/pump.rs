@@ -80,7 +80,11 @@ async fn one_direction(
                 return Err(io::ErrorKind::WriteZero.into());
             }
             last_move.set(Instant::now());
-            moved_bytes.set(moved_bytes.get().saturating_add(u64::try_from(written).unwrap_or(0)));
+            moved_bytes.set(
+                moved_bytes
+                    .get()
+                    .saturating_add(u64::try_from(written).unwrap_or(0)),
+            );
             rest = rest.get(written..).unwrap_or_default();
         }
     }
@@ -109,7 +113,11 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(30);
 
     fn paused() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
     }
 
     #[test]

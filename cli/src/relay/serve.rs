@@ -48,11 +48,20 @@ pub(crate) fn serve(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
 
 impl Relay {
     async fn run(self: Rc<Self>) -> Outcome<()> {
-        let Arguments { listen, connect, max_connections, drain, .. } = &self.arguments;
+        let Arguments {
+            listen,
+            connect,
+            max_connections,
+            drain,
+            ..
+        } = &self.arguments;
         let mut stop = Stop::listening()?;
-        let listener = Listener::bind(listen).await.map_err(|error| failure(listen, error))?;
+        let listener = Listener::bind(listen)
+            .await
+            .map_err(|error| failure(listen, error))?;
         let address = listener.local_address().unwrap_or_else(|_| listen.clone());
-        self.output.say(format_args!("narthex: relay from {address} to {connect}"));
+        self.output
+            .say(format_args!("narthex: relay from {address} to {connect}"));
 
         let mut pairs = JoinSet::new();
         loop {
@@ -84,7 +93,12 @@ impl Relay {
     /// One connection, from accept to end. Nothing that happens to it concerns another.
     async fn one(self: Rc<Self>, near: Stream) {
         let counting = Counting::begin(&self.counts);
-        let Arguments { connect: address, connect_timeout, idle_timeout, .. } = &self.arguments;
+        let Arguments {
+            connect: address,
+            connect_timeout,
+            idle_timeout,
+            ..
+        } = &self.arguments;
         let far = match connect(address, *connect_timeout).await {
             Ok(far) => far,
             Err(error) => {
@@ -96,7 +110,8 @@ impl Relay {
             }
         };
         if self.said_unreachable.replace(false) {
-            self.output.say(format_args!("narthex: {address} answers again"));
+            self.output
+                .say(format_args!("narthex: {address} answers again"));
         }
         let ending = pump(near, far, *idle_timeout, &counting.moved).await;
         counting.end.set(End::Pair(ending));
@@ -113,7 +128,11 @@ struct Counting<'a> {
 impl<'a> Counting<'a> {
     fn begin(counts: &'a RefCell<Counts>) -> Self {
         counts.borrow_mut().accepted += 1;
-        Self { counts, moved: Moved::default(), end: Cell::new(End::Cut) }
+        Self {
+            counts,
+            moved: Moved::default(),
+            end: Cell::new(End::Cut),
+        }
     }
 }
 

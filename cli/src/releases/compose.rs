@@ -51,7 +51,10 @@ pub(super) fn revoke(arguments: &RevokeArguments, output: &Output) -> Outcome<Ex
         .ok_or_else(|| {
             Failure::refused(
                 "release.unknown",
-                format!("{} has no statement about {name} {version}", directory.path.display()),
+                format!(
+                    "{} has no statement about {name} {version}",
+                    directory.path.display()
+                ),
             )
             .next("`narthex release verify` lists those there are")
         })?;
@@ -68,16 +71,31 @@ pub(super) fn revoke(arguments: &RevokeArguments, output: &Output) -> Outcome<Ex
 /// `narthex release stop`.
 pub(super) fn stop(arguments: &StopArguments, output: &Output) -> Outcome<Exit> {
     let directory = PolicyDirectory::read(&arguments.directory)?;
-    let releases = arguments.release.iter().map(|text| stopped(text)).collect::<Outcome<_>>()?;
-    let people = arguments.person.iter().map(|name| person_name(name)).collect::<Outcome<_>>()?;
+    let releases = arguments
+        .release
+        .iter()
+        .map(|text| stopped(text))
+        .collect::<Outcome<_>>()?;
+    let people = arguments
+        .person
+        .iter()
+        .map(|name| person_name(name))
+        .collect::<Outcome<_>>()?;
     let keys = arguments
         .key_name
         .iter()
         .map(|name| narthex_policy::KeyName::new(name))
         .collect::<Result<_, _>>()
         .map_err(|refusal| misuse(&refusal))?;
-    let known = directory.stops.iter().filter_map(|file| Stop::parse_unverified(&file.signed.bytes).ok());
-    let serial = known.map(|stop| stop.serial).max().unwrap_or(0).saturating_add(1);
+    let known = directory
+        .stops
+        .iter()
+        .filter_map(|file| Stop::parse_unverified(&file.signed.bytes).ok());
+    let serial = known
+        .map(|stop| stop.serial)
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1);
     let stop = Stop {
         project: project(&directory)?,
         serial,
@@ -104,10 +122,20 @@ struct Statement {
 }
 
 fn write(directory: &PolicyDirectory, statement: Statement, output: &Output) -> Outcome<Exit> {
-    let Statement { name, version, measurements, status, valid_for } = statement;
+    let Statement {
+        name,
+        version,
+        measurements,
+        status,
+        valid_for,
+    } = statement;
     // Serials rise per name; one counter for the whole directory does that, and orders the files.
-    let serial =
-        statements(directory).iter().map(|release| release.serial).max().unwrap_or(0).saturating_add(1);
+    let serial = statements(directory)
+        .iter()
+        .map(|release| release.serial)
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1);
     let issued = UnixMillis(now_to_the_second()?);
     let release = Release {
         project: project(directory)?,
@@ -131,7 +159,9 @@ fn put(path: &Path, text: &str, output: &Output) -> Outcome<Exit> {
         fs::create_dir_all(folder).map_err(|error| Failure::file("create", folder, &error))?;
     }
     write_file(path, text.as_bytes(), Existing::Keep)?;
-    output.result(&json!({ "statement": path }), || format!("{}\n", path.display()))?;
+    output.result(&json!({ "statement": path }), || {
+        format!("{}\n", path.display())
+    })?;
     output.say(format_args!(
         "Those who may sign it: narthex release sign {} --as PERSON --key KEY",
         path.display()
@@ -142,7 +172,9 @@ fn put(path: &Path, text: &str, output: &Output) -> Outcome<Exit> {
 /// All statements that can be read; whether they hold is not asked here.
 fn statements(directory: &PolicyDirectory) -> Vec<Release> {
     let files = directory.releases.iter();
-    files.filter_map(|file| Release::parse_unverified(&file.signed.bytes).ok()).collect()
+    files
+        .filter_map(|file| Release::parse_unverified(&file.signed.bytes).ok())
+        .collect()
 }
 
 fn project(directory: &PolicyDirectory) -> Outcome<ProjectName> {
@@ -166,9 +198,12 @@ fn measurements(arguments: &NewArguments) -> Outcome<Measurements> {
         ),
     };
     match (pcr0, pcr1, pcr2) {
-        (Some(pcr0), Some(pcr1), Some(pcr2)) => {
-            Ok(Measurements { pcr0, pcr1, pcr2, pcr8: pcr8.or(signed_by) })
-        }
+        (Some(pcr0), Some(pcr1), Some(pcr2)) => Ok(Measurements {
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8: pcr8.or(signed_by),
+        }),
         _ => Err(Failure::misuse(
             "release.partial_pcrs",
             "PCR0, PCR1 and PCR2 belong together: PCR0 alone does not pin what runs",
@@ -193,13 +228,18 @@ fn from_json(source: &Source) -> Outcome<Registers> {
     let register = |name: &str| -> Outcome<Option<Pcr>> {
         match measurements.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => {
-                Pcr::from_hex(text).map(Some).map_err(|refusal| misuse(&refusal))
-            }
+            Some(Value::String(text)) => Pcr::from_hex(text)
+                .map(Some)
+                .map_err(|refusal| misuse(&refusal)),
             Some(_) => Err(unreadable(format!("{name} is not text"))),
         }
     };
-    Ok((register("PCR0")?, register("PCR1")?, register("PCR2")?, register("PCR8")?))
+    Ok((
+        register("PCR0")?,
+        register("PCR1")?,
+        register("PCR2")?,
+        register("PCR8")?,
+    ))
 }
 
 fn stopped(text: &str) -> Outcome<StoppedRelease> {
@@ -220,7 +260,10 @@ fn pcr(bytes: &[u8]) -> Outcome<Pcr> {
     bytes.try_into().map(Pcr).map_err(|_| {
         Failure::misuse(
             "hex.malformed",
-            format!("a register holds 48 bytes (96 hex digits), this is {}", bytes.len()),
+            format!(
+                "a register holds 48 bytes (96 hex digits), this is {}",
+                bytes.len()
+            ),
         )
     })
 }

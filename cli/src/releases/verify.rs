@@ -23,7 +23,10 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
         .policy
         .releases()
         .filter(|release| {
-            arguments.name.as_ref().is_none_or(|name| release.name.as_str() == name)
+            arguments
+                .name
+                .as_ref()
+                .is_none_or(|name| release.name.as_str() == name)
         })
         .collect();
     releases.sort_by_key(|release| release.serial);
@@ -55,7 +58,10 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     output.result(&value, || {
         let mut table = Table::indented(0);
         for release in &releases {
-            let pcr0: String = hex::encode(release.measurements.pcr0.0).chars().take(16).collect();
+            let pcr0: String = hex::encode(release.measurements.pcr0.0)
+                .chars()
+                .take(16)
+                .collect();
             table.row([
                 release.name.as_str(),
                 release.version.as_str(),
@@ -68,12 +74,17 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
         let mut text = table.text();
         for left_out in &held.left_out {
             let (id, detail) = (left_out.refusal.id(), left_out.refusal.detail());
-            text.push_str(&format!("{} does not count: {detail} [{id}]\n", left_out.file));
+            text.push_str(&format!(
+                "{} does not count: {detail} [{id}]\n",
+                left_out.file
+            ));
         }
         text
     })?;
     if let Some(name) = missing {
-        output.say(format_args!("narthex: refused: no release {name} is in force"));
+        output.say(format_args!(
+            "narthex: refused: no release {name} is in force"
+        ));
     }
     Ok(if refused { Exit::Refused } else { Exit::Done })
 }

@@ -48,7 +48,11 @@ impl Agent {
         anchors: &TrustAnchors,
         expectation: &Expectation<'_>,
     ) -> Outcome<Self> {
-        let Expectation { held, release, enclave } = *expectation;
+        let Expectation {
+            held,
+            release,
+            enclave,
+        } = *expectation;
         // Read again: between the start of the command and here a person may have touched a key.
         let now_millis = now_unix_millis()?;
         let parsed = AttestationDocument::parse(&welcome.document).map_err(|r| untrusted(&r))?;
@@ -70,7 +74,10 @@ impl Agent {
         let mut builder = Expectations::builder()
             .user_data(user_data.as_bytes())
             .instance_id(instance_of(enclave))
-                        .pcr(PcrIndex::BUNDLE, narthex_verifier::Digest384::new(boot_bundle.pcr16().0));
+            .pcr(
+                PcrIndex::BUNDLE,
+                narthex_verifier::Digest384::new(boot_bundle.pcr16().0),
+            );
         for (index, pcr) in measured(&chosen.measurements) {
             builder = builder.pcr(index, narthex_verifier::Digest384::new(pcr.0));
         }
@@ -84,7 +91,10 @@ impl Agent {
             .map_err(|refusal| untrusted(&refusal))?;
         require_enclave(enclave, appraised.module_id())?;
         let statement = welcome.session_statement().map_err(|error| {
-            Failure::refused("statement.malformed", format!("the agent's statement: {error}"))
+            Failure::refused(
+                "statement.malformed",
+                format!("the agent's statement: {error}"),
+            )
         })?;
         let agent = Self {
             statement,
@@ -99,8 +109,9 @@ impl Agent {
         held.policy
             .check_boot_bundle(&boot_bundle.pcr16(), &in_force, UnixMillis(now_millis))
             .map_err(|refusal| {
-                Failure::refused(refusal.id(), refusal.detail())
-                    .next("the agent has not taken the newest bundle: look at its way to the key service")
+                Failure::refused(refusal.id(), refusal.detail()).next(
+                    "the agent has not taken the newest bundle: look at its way to the key service",
+                )
             })?;
         Ok(agent)
     }
@@ -150,7 +161,9 @@ impl Bundle {
 
 /// `i-0ab…-enc0cd…` → `i-0ab…`; an instance id stays what it is.
 fn instance_of(enclave: &str) -> &str {
-    enclave.split_once("-enc").map_or(enclave, |(instance, _)| instance)
+    enclave
+        .split_once("-enc")
+        .map_or(enclave, |(instance, _)| instance)
 }
 
 fn require_enclave(expected: &str, module_id: &str) -> Outcome<()> {
@@ -196,8 +209,17 @@ mod tests {
     fn an_enclave_is_meant_by_module_or_by_instance() {
         assert!(require_enclave(MODULE, MODULE).is_ok());
         assert!(require_enclave("i-0123456789abcdef0", MODULE).is_ok());
-        for other in ["i-0123456789abcdef0-enc0123456789abcde0", "i-0123456789abcdef", "", "enc"] {
-            assert_eq!(require_enclave(other, MODULE).unwrap_err().id(), "enclave.other", "{other}");
+        for other in [
+            "i-0123456789abcdef0-enc0123456789abcde0",
+            "i-0123456789abcdef",
+            "",
+            "enc",
+        ] {
+            assert_eq!(
+                require_enclave(other, MODULE).unwrap_err().id(),
+                "enclave.other",
+                "{other}"
+            );
         }
     }
 }

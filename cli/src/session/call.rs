@@ -79,7 +79,9 @@ impl<'a> Caller<'a> {
                     ));
                 }
                 CallAnswer::Refused { reason } if self.may_try_again(&reason) => {
-                    output.say(format_args!("narthex: call {counter} was used before; trying another"));
+                    output.say(format_args!(
+                        "narthex: call {counter} was used before; trying another"
+                    ));
                     self.counters.borrow_mut().skip(skip);
                     skip = skip.saturating_mul(2);
                 }
@@ -98,16 +100,21 @@ impl<'a> Caller<'a> {
     fn counter(&self) -> Outcome<u64> {
         match &self.question.order {
             Order::Write(_) => Ok(0),
-            Order::Read(_) => {
-                self.counters.borrow_mut().take(self.limit).ok_or_else(|| self.exhausted())
-            }
+            Order::Read(_) => self
+                .counters
+                .borrow_mut()
+                .take(self.limit)
+                .ok_or_else(|| self.exhausted()),
         }
     }
 
     fn exhausted(&self) -> Failure {
         Failure::refused(
             narthex_policy::Reason::CallCounter.id(),
-            format!("all {} calls of this order were made to this enclave", self.limit),
+            format!(
+                "all {} calls of this order were made to this enclave",
+                self.limit
+            ),
         )
         .next("write a new order: `narthex order new`")
     }
@@ -118,7 +125,14 @@ impl<'a> Caller<'a> {
             Order::Read(_) => Parameters::None,
         };
         let session = SessionHash(*self.session.as_bytes());
-        let call = Call { order: self.digest, counter, session, action, parameters }.encode();
+        let call = Call {
+            order: self.digest,
+            counter,
+            session,
+            action,
+            parameters,
+        }
+        .encode();
         let call_signature = armored(&self.question.signer.sign(Namespace::Call, &call)?)?;
         Ok(CallRequest {
             order: self.question.signed.bytes.clone(),
@@ -137,6 +151,9 @@ impl<'a> Caller<'a> {
 /// `signature.malformed`.
 pub(crate) fn armored(text: &str) -> Outcome<ArmoredSignature> {
     ArmoredSignature::new(text).map_err(|error| {
-        Failure::misuse("signature.malformed", format!("a signature file holds none: {error}"))
+        Failure::misuse(
+            "signature.malformed",
+            format!("a signature file holds none: {error}"),
+        )
     })
 }

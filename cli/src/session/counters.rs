@@ -25,7 +25,9 @@ impl Counters {
     pub(super) fn open(order: &Digest384, boot_id: &[u8; 16]) -> Self {
         let file = state_directory().ok().map(|directory| {
             let order: String = hex::encode(order.0).chars().take(32).collect();
-            directory.join("calls").join(format!("{order}-{}", hex::encode(boot_id)))
+            directory
+                .join("calls")
+                .join(format!("{order}-{}", hex::encode(boot_id)))
         });
         let next = file
             .as_ref()
@@ -58,7 +60,8 @@ impl Counters {
             let _may_exist = fs::create_dir_all(folder);
         }
         let text = format!("{}\n", self.next);
-        let _worst_is_another_question = write_private_file(file, text.as_bytes(), Existing::Replace);
+        let _worst_is_another_question =
+            write_private_file(file, text.as_bytes(), Existing::Replace);
     }
 }
 
@@ -70,7 +73,10 @@ mod tests {
     fn counts_up_to_the_limit_and_remembers() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("calls").join("x");
-        let mut counters = Counters { file: Some(file.clone()), next: 0 };
+        let mut counters = Counters {
+            file: Some(file.clone()),
+            next: 0,
+        };
         assert_eq!(counters.take(3), Some(0));
         assert_eq!(fs::read_to_string(&file).unwrap(), "1\n");
         counters.skip(1);

@@ -56,8 +56,11 @@ pub(crate) fn diagnostics(arguments: &Arguments, output: &Output) -> Outcome<Exi
         ));
     }
     let question = question(arguments)?;
-    let expectation =
-        Expectation { held: &held, release: &arguments.release, enclave: &arguments.enclave };
+    let expectation = Expectation {
+        held: &held,
+        release: &arguments.release,
+        enclave: &arguments.enclave,
+    };
     run_to_completion(session(arguments, &anchors, &expectation, question, output))
 }
 
@@ -99,8 +102,11 @@ fn question(arguments: &Arguments) -> Outcome<Option<Question>> {
     let (Some(order_path), Some(key)) = (&arguments.order, &arguments.key) else {
         return Ok(None); // `--status`; clap has seen to the rest.
     };
-    let actions: Vec<Action> =
-        arguments.actions.iter().map(|name| action(name)).collect::<Outcome<_>>()?;
+    let actions: Vec<Action> = arguments
+        .actions
+        .iter()
+        .map(|name| action(name))
+        .collect::<Outcome<_>>()?;
     let on_disk = OrderOnDisk::read(order_path, &arguments.approval)?;
     let signed = on_disk.signed()?;
     let order = match on_disk.parsed {
@@ -119,10 +125,17 @@ fn question(arguments: &Arguments) -> Outcome<Option<Question>> {
     };
     if let Some(other) = actions.iter().find(|action| !covered.contains(action)) {
         let names: Vec<_> = covered.iter().map(|action| action.name()).collect();
-        return Err(Failure::refused("call.action", format!("the order does not cover {other}"))
-            .next(format!("it covers: {}", names.join(" "))));
+        return Err(
+            Failure::refused("call.action", format!("the order does not cover {other}"))
+                .next(format!("it covers: {}", names.join(" "))),
+        );
     }
-    Ok(Some(Question { actions, order, signed, signer: Signer::load(key)? }))
+    Ok(Some(Question {
+        actions,
+        order,
+        signed,
+        signer: Signer::load(key)?,
+    }))
 }
 
 #[cfg(feature = "dev-root")]

@@ -24,7 +24,12 @@ pub(super) struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     pub(super) fn new(agent: &'a Agent, anchors: &TrustAnchors) -> Self {
-        Self { agent, custom_root: anchors.anchor().kind() != AnchorKind::Aws, results: Vec::new(), refused: None }
+        Self {
+            agent,
+            custom_root: anchors.anchor().kind() != AnchorKind::Aws,
+            results: Vec::new(),
+            refused: None,
+        }
     }
 
     pub(super) fn add(&mut self, result: ResultBody) {
@@ -42,7 +47,9 @@ impl<'a> Shown<'a> {
             None => Ok(Exit::Done),
             Some((action, reason)) => {
                 let reason = reason.as_str();
-                output.say(format_args!("narthex: refused: the agent refuses {action} [{reason}]"));
+                output.say(format_args!(
+                    "narthex: refused: the agent refuses {action} [{reason}]"
+                ));
                 if let Some(next) = next_step(reason) {
                     output.say(format_args!("         {next}"));
                 }
@@ -93,7 +100,10 @@ impl<'a> Shown<'a> {
         let mut table = Table::indented(2);
         table.row(["enclave", &printable(statement.module_id.as_str())]);
         table.row(["boot id", &statement.boot_id.to_string()]);
-        table.row(["release", &format!("{release} {version} ({})", statement.release)]);
+        table.row([
+            "release",
+            &format!("{release} {version} ({})", statement.release),
+        ]);
         table.row(["agent", &statement.agent_version.to_string()]);
         let bundles = format!(
             "bundle {} in force, booted with {}",
@@ -111,9 +121,16 @@ impl<'a> Shown<'a> {
             table.row(["ROOT", "development root: this is no real enclave"]);
         }
         if self.agent.insecure_without_ledger() {
-            table.row(["INSECURE", "without the log: orders are not checked against it"]);
+            table.row([
+                "INSECURE",
+                "without the log: orders are not checked against it",
+            ]);
         }
-        let mut text = format!("agent, attested {}\n{}", self.agent.attested_at, table.text());
+        let mut text = format!(
+            "agent, attested {}\n{}",
+            self.agent.attested_at,
+            table.text()
+        );
         for result in &self.results {
             text.push_str(&result_text(result));
         }
@@ -175,7 +192,9 @@ fn result_text(result: &ResultBody) -> String {
     let mut table = Table::indented(2);
     for field in &result.fields {
         let name = field.name.name();
-        let short = name.strip_prefix(result.action.name()).and_then(|rest| rest.strip_prefix('.'));
+        let short = name
+            .strip_prefix(result.action.name())
+            .and_then(|rest| rest.strip_prefix('.'));
         let name = short.unwrap_or(name).replace('_', " ");
         let name = match &field.selector {
             Selector::Single => name,
@@ -185,7 +204,11 @@ fn result_text(result: &ResultBody) -> String {
         };
         table.row([&name, &cell_text(&field.value)]);
     }
-    let nothing = if result.fields.is_empty() { "  nothing to tell\n" } else { "" };
+    let nothing = if result.fields.is_empty() {
+        "  nothing to tell\n"
+    } else {
+        ""
+    };
     format!("\n{}\n{}{nothing}", result.action, table.text())
 }
 
@@ -206,7 +229,12 @@ fn cell_text(value: &Cell) -> String {
 
 /// `1.5 GiB`, one decimal, rounded down.
 fn bytes_text(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    const UNITS: [(u64, &str); 4] = [
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+    ];
     match UNITS.iter().find(|(size, _)| bytes >= *size) {
         Some((size, unit)) => {
             let tenths = u128::from(bytes) * 10 / u128::from(*size);
