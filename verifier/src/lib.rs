@@ -41,7 +41,7 @@
 //!
 //! // What is no document is refused by the name of the check that failed.
 //! let refusal: Refusal = AttestationDocument::parse(b"hello").unwrap_err();
-//! assert_eq!(refusal.reason().id(), "cose.structure");
+//! assert_eq!(refusal.reason().id(), "cbor.truncated");
 //! ```
 //!
 //! Every check has a stable name ([`CheckId`]), and every result and refusal carries a [`Report`]
