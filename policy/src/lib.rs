@@ -1,4 +1,43 @@
-//! Policy of Narthex: who may do what, decided by several people and checked from bytes.
+//! Policy of Narthex: who may do what, decided by several people, checked from bytes.
+//!
+//! What this crate proves: a bundle in force was signed by enough distinct reviewers with distinct
+//! keys and follows the one before; a release, a stop, an order, an approval, a call was signed by
+//! somebody the bundle lets do so, for this purpose, this project, this enclave and this session,
+//! in time. It does not prove that anybody saw it: that is the log's part. Files and formats are
+//! shown in `README.md`.
+//!
+//! The steps a caller takes:
+//!
+//! 1. Make a [`Policy`]: [`Policy::from_anchor`] in an enclave, [`Policy::from_genesis`] and
+//!    [`Policy::from_history`] in a service, [`Policy::from_lineage`] for a person with a directory.
+//! 2. Feed it what arrives: [`Policy::succeed`], [`Policy::add_release`], [`Policy::add_stop`].
+//!    Nothing changes on refusal.
+//! 3. Ask: [`Policy::authorise_key`]; [`Policy::authorise_order`], then [`Policy::authorise_call`],
+//!    then [`UsedCalls::claim`]; [`Policy::authorise_administration`].
+//!
+//! Each answer is a type that only the check can make, and what acts takes that type:
+//!
+//! ```compile_fail
+//! let call = narthex_policy::FreshCall(todo!()); // Private: only `UsedCalls::claim` makes it.
+//! ```
+//!
+//! ```compile_fail
+//! fn act(call: narthex_policy::FreshCall) {}
+//! fn hasty(call: narthex_policy::AuthorisedCall) { act(call) } // Not known to be the first.
+//! ```
+//!
+//! ```compile_fail
+//! let policy = narthex_policy::Policy::default(); // There is no policy without signatures.
+//! ```
+//!
+//! ```compile_fail
+//! let grant = narthex_policy::KeyGrant { ..todo!() }; // Only `Policy::authorise_key` makes it.
+//! ```
+//!
+//! Every refusal is a [`Refusal`]: a closed [`Reason`] with a stable id, and words for people. No
+//! clock, file, socket or random source is used, except that [`SigningKey::generate_ed25519`] asks
+//! the operating system for a key.
+
 #![forbid(unsafe_code)]
 
 mod action;
@@ -61,7 +100,6 @@ pub use release::{MAX_RELEASE_LIFETIME, Measurements, RELEASE_SCHEMA, Release, R
 pub use sign::SigningKey;
 pub use signature::{Namespace, Signer};
 pub use stop::{STOP_SCHEMA, Stop, StoppedRelease};
-pub use tally::Tally;
 pub use template::{InitialBundle, NamedKeys, draft_successor};
 pub use time::{UnixMillis, format_duration, parse_duration};
 pub use used_calls::{FreshCall, UsedCalls};

@@ -197,7 +197,7 @@ reasons! {
     OrderDelay = "order.delay",
     /// The parameters are missing, superfluous or out of bounds for the action.
     OrderParameters = "order.parameters",
-    /// The order was used before.
+    /// The order was used before. Given by the key service, whose durable marks know it.
     OrderReused = "order.reused",
     /// The table of used orders is full of orders that are still valid.
     OrderTableFull = "order.table_full",

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::file::limits::MAX_SIGNATURES;
 use crate::names::PersonName;
-use crate::person::{Fingerprint, Person};
+use crate::person::Person;
 use crate::reason::{Reason, Refusal};
 use crate::signature::{Namespace, Signer, check_signature};
 
 /// Who signed some bytes, each person once and each key once, and what did not count.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
+pub(crate) struct Tally {
     signers: Vec<Signer>,
     ignored: Vec<Refusal>,
 }
@@ -51,13 +51,8 @@ impl Tally {
     }
 
     /// Those who count, in the order of their signatures.
-    pub fn signers(&self) -> &[Signer] {
+    pub(crate) fn signers(&self) -> &[Signer] {
         &self.signers
-    }
-
-    /// Why the other signatures did not count.
-    pub fn ignored(&self) -> &[Refusal] {
-        &self.ignored
     }
 
     /// How many of `eligible` signed.
@@ -114,10 +109,5 @@ impl Tally {
                 ),
             )
         }))
-    }
-
-    /// The fingerprints of those who count.
-    pub fn fingerprints(&self) -> impl Iterator<Item = &Fingerprint> {
-        self.signers.iter().map(|signer| &signer.fingerprint)
     }
 }

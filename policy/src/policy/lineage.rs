@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::statements::StoppedSigners;
 use super::{KnownRelease, Policy};
 use crate::anchor::TrustAnchor;
 use crate::bundle::{Bundle, CLOCK_SKEW};
@@ -263,7 +264,9 @@ impl Policy {
     fn drop_unauthorised_releases(&mut self) -> Vec<(ReleaseName, ReleaseVersion)> {
         let authorised = |known: &KnownRelease| {
             known.release.status == ReleaseStatus::Revoked
-                || self.judge_release(&known.file).is_ok()
+                || self
+                    .judge_release(&known.file, StoppedSigners::Count)
+                    .is_ok()
         };
         let (kept, dropped): (Vec<_>, Vec<_>) = self.releases.iter().cloned().partition(authorised);
         self.releases = kept;

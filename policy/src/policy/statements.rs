@@ -11,6 +11,15 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::time::UnixMillis;
 
+/// Whether signatures of stopped people count for a release statement.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum StoppedSigners {
+    /// For a statement that was accepted before they were stopped.
+    Count,
+    /// For a new statement.
+    DoNotCount,
+}
+
 /// Release statements kept, one per name and version.
 pub(crate) const MAX_RELEASES: usize = 4096;
 /// Stop statements kept.
@@ -34,7 +43,7 @@ impl Policy {
         {
             return self.release_at(index);
         }
-        let release = self.judge_release(file)?;
+        let release = self.judge_release(file, StoppedSigners::DoNotCount)?;
         if release.issued > now.saturating_add(CLOCK_SKEW) {
             return Err(Refusal::new(
                 Reason::ReleaseNotYetValid,
@@ -90,7 +99,11 @@ impl Policy {
     }
 
     /// Checks signatures, reads the statement, and finds an authority for its name that signed.
-    pub(super) fn judge_release(&self, file: &SignedFile) -> Result<Release, Refusal> {
+    pub(super) fn judge_release(
+        &self,
+        file: &SignedFile,
+        stopped: StoppedSigners,
+    ) -> Result<Release, Refusal> {
         check_size(&file.bytes, limits::MAX_STATEMENT_BYTES)?;
         let authorities = &self.bundle.release_authorities;
         let signers: Vec<PersonName> = authorities
@@ -99,8 +112,10 @@ impl Policy {
             .cloned()
             .collect();
         let people = self.bundle.people_named(&signers);
-        let tally = Tally::of(&file.signatures, Namespace::Release, &file.bytes, people)?
-            .without(|signer| self.stopped(signer));
+        let mut tally = Tally::of(&file.signatures, Namespace::Release, &file.bytes, people)?;
+        if stopped == StoppedSigners::DoNotCount {
+            tally = tally.without(|signer| self.stopped(signer));
+        }
 
         // Before the file is read, some authority must have signed it; which one had to is known
         // only after.
@@ -267,7 +282,7 @@ fn unknown() -> Refusal {
 impl Policy {
     /// Pretends that `count` versions of one release are known.
     pub(crate) fn fill_releases_for_test(&mut self, file: &SignedFile, count: usize) {
-        let release = self.judge_release(file).unwrap();
+        let release = self.judge_release(file, StoppedSigners::Count).unwrap();
         for index in 0..count {
             let version = ReleaseVersion::new(&format!("filler-{index}")).unwrap();
             let release = Release {

@@ -354,7 +354,10 @@ fn a_chain_from_the_anchor() {
     let text = other_reviewers();
     let third = next_text(&text);
     let newest = bundle(&third, &["carol", "dora"]);
-    refused(boot(&[newest.clone()]), Reason::BundleUnderSigned);
+    refused(
+        boot(core::slice::from_ref(&newest)),
+        Reason::BundleUnderSigned,
+    );
     let change = bundle(&text, &["bob", "carol"]);
     assert_eq!(
         boot(&[change.clone(), newest.clone()]).unwrap().version(),

@@ -62,10 +62,9 @@ fn a_good_signature_names_its_person() {
     );
     // Peers wrap at other widths and end lines otherwise.
     let encoded = Base64::encode_string(&blob(&good()));
+    let (first, rest) = encoded.split_at(76);
     let other = format!(
-        "-----BEGIN SSH SIGNATURE-----\r\n{}\r\n{}\r\n-----END SSH SIGNATURE-----",
-        &encoded[..76],
-        &encoded[76..]
+        "-----BEGIN SSH SIGNATURE-----\r\n{first}\r\n{rest}\r\n-----END SSH SIGNATURE-----"
     );
     assert_eq!(identify(&other), Ok(signer));
 }

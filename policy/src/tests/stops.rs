@@ -213,3 +213,24 @@ fn the_number_of_stops_is_bounded() {
         Reason::StopTooMany,
     );
 }
+
+/// A stop reaches statements to come; what somebody signed before stays until it is revoked.
+#[test]
+fn releases_outlive_a_stop_of_their_signer() {
+    let mut policy = released();
+    policy
+        .add_stop(&stop_file("people = [\"rita\"]"), NOW)
+        .unwrap();
+    let next = signed(
+        &next_text(&genesis_text()),
+        Namespace::Policy,
+        &["alice", "bob"],
+    );
+    assert_eq!(policy.succeed(&next, NOW).unwrap().dropped_releases, []);
+    policy.release_for(&IMAGE, NOW).unwrap();
+    let another = release_file(2, "1.0", ReleaseStatus::Current);
+    refused(
+        policy.add_release(&another, NOW).map(|_| ()),
+        Reason::PersonStopped,
+    );
+}
