@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::action::Action;
 use crate::administration::KeyOperationKind;
-use crate::bundle::{AccountRule, Bundle, KeyRule, Review, Role, StopAuthority};
+use crate::bundle::{AccountRule, Bundle, KeyRule, KeyShares, Review, Role, StopAuthority};
 use crate::ledger::Ledger;
 use crate::person::Person;
 use crate::time::{UnixMillis, format_duration};
@@ -306,6 +306,7 @@ impl Content {
             releases,
             statuses,
             account,
+            shares,
             max_document_age,
             commitments,
         } = key;
@@ -333,6 +334,7 @@ impl Content {
             max_document_age.as_secs(),
             Direction::Up,
         );
+        let KeyShares::Service = shares; // One value so far: nothing to compare.
         for commitment in commitments {
             self.fact(
                 format!(

@@ -73,7 +73,7 @@ pub use administration::{
 pub use anchor::{MIN_THRESHOLD, TrustAnchor};
 pub use bundle::{
     AccountRule, Approval, BUNDLE_SCHEMA, Bundle, CLOCK_SKEW, DEFAULT_DOCUMENT_AGE, KeyCommitment,
-    KeyRule, KeyServiceIdentity, MAX_BUNDLE_LIFETIME, MAX_DELAY, MAX_DOCUMENT_AGE,
+    KeyRule, KeyServiceIdentity, KeyShares, MAX_BUNDLE_LIFETIME, MAX_DELAY, MAX_DOCUMENT_AGE,
     MAX_PREVIOUS_ACCEPTED, ReleaseAuthority, Review, Role, StopAuthority,
 };
 pub use call::{Call, MAX_GRACE_SECONDS, Parameters, SignedCall};

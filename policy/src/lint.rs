@@ -218,6 +218,7 @@ fn of_key(bundle: &Bundle, key: &KeyRule) -> Vec<Finding> {
         releases,
         statuses,
         account,
+        shares: _,
         max_document_age: _,
         commitments,
     } = key;

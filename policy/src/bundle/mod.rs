@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use serde::Deserialize;
+
 use crate::action::Action;
 use crate::administration::KeyOperationKind;
 use crate::digest::{Digest384, Pcr, StaticKey};
@@ -135,6 +137,8 @@ pub struct KeyRule {
     pub statuses: Vec<ReleaseStatus>,
     /// On whose machines.
     pub account: AccountRule,
+    /// Who must contribute to the key.
+    pub shares: KeyShares,
     /// How old the document may be.
     pub max_document_age: Duration,
     /// Known commitments by version.
@@ -154,6 +158,16 @@ pub enum AccountRule {
     },
     /// Any AWS account: `insecure_any_account = true`.
     InsecureAny,
+}
+
+/// Who must contribute to a key. There is one answer so far; the field exists so that a key that
+/// needs a second contributor can never be mistaken for one that does not.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyShares {
+    /// The key service alone.
+    #[default]
+    Service,
 }
 
 /// A commitment to one version of a key.

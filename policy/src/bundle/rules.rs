@@ -283,6 +283,7 @@ fn check_key(key: &KeyRule) -> Result<(), Refusal> {
         releases,
         statuses,
         account,
+        shares: _,
         max_document_age,
         commitments,
     } = key;

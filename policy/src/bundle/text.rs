@@ -5,7 +5,7 @@ use toml::value::Datetime;
 
 use super::{
     AccountRule, Approval, BUNDLE_SCHEMA, Bundle, DEFAULT_DOCUMENT_AGE, KeyCommitment, KeyRule,
-    KeyServiceIdentity, ReleaseAuthority, Review, Role, StopAuthority,
+    KeyServiceIdentity, KeyShares, ReleaseAuthority, Review, Role, StopAuthority,
 };
 use crate::action::Action;
 use crate::administration::KeyOperationKind;
@@ -106,6 +106,8 @@ struct KeyText {
     pcr4: Vec<String>,
     #[serde(default)]
     insecure_any_account: bool,
+    #[serde(default)]
+    shares: KeyShares,
     max_document_age: Option<String>,
     #[serde(default)]
     commitments: Vec<CommitmentText>,
@@ -256,6 +258,7 @@ impl KeyRule {
             pcr3,
             pcr4,
             insecure_any_account,
+            shares,
             max_document_age,
             commitments,
         } = text;
@@ -288,6 +291,7 @@ impl KeyRule {
                 .clone()
                 .unwrap_or_else(|| vec![ReleaseStatus::Current, ReleaseStatus::Previous]),
             account,
+            shares: *shares,
             max_document_age: max_document_age
                 .as_deref()
                 .map_or(Ok(DEFAULT_DOCUMENT_AGE), parse_duration)?,

@@ -223,6 +223,11 @@ fn each_rule_has_its_reason() {
         ("\"15m\"", "\"13h\"", Reason::BundleBound),
         // Keys.
         (
+            "max_document_age",
+            "shares = \"service+external\"\nmax_document_age",
+            Reason::FileMalformed,
+        ),
+        (
             "insecure_any_account = true\n",
             "",
             Reason::BundleKeyAnyAccount,

@@ -39,7 +39,7 @@ impl Xorshift {
     }
 }
 
-const ROUNDS: usize = 1500;
+const ROUNDS: usize = 500;
 
 #[test]
 fn files_never_panic() {
