@@ -10,12 +10,11 @@
 //! (accepted) or 1 (refused), and subject is the action's or event's name if accepted, the reason if refused. It
 //! names no person: the order's digest leads to one for whoever has the order.
 
-use minicbor::bytes::ByteArray;
-use minicbor::{CborLen, Decode, Encode};
+use std::convert::Infallible;
+
+use minicbor::Encoder;
 use narthex_channel::{Digest384, HandshakeHash, UnixMillis};
 use sha2::{Digest, Sha384};
-
-use crate::ipc;
 
 /// Goes before everything that is hashed here.
 const LABEL: &[u8] = b"narthex/v1/agent-decision\0";
@@ -44,26 +43,6 @@ pub struct Decision {
     pub session: Option<HandshakeHash>,
 }
 
-/// The canonical form.
-#[derive(Encode, Decode, CborLen)]
-#[cbor(array)]
-struct Link<'a> {
-    #[n(0)]
-    version: u8,
-    #[n(1)]
-    sequence: u64,
-    #[n(2)]
-    unix_millis: u64,
-    #[n(3)]
-    outcome: u8,
-    #[b(4)]
-    subject: &'a str,
-    #[n(5)]
-    order: Option<ByteArray<48>>,
-    #[n(6)]
-    session: Option<ByteArray<32>>,
-}
-
 /// The chain: a head and two counts.
 #[derive(Clone, Debug)]
 pub struct DecisionChain {
@@ -80,27 +59,15 @@ impl DecisionChain {
 
     /// Adds a decision and returns the new head.
     pub fn record(&mut self, decision: &Decision) -> Digest384 {
-        let Decision { now, outcome, subject, order, session } = decision;
         let sequence = self.accepted.saturating_add(self.refused);
-        let link = Link {
-            version: 1,
-            sequence,
-            unix_millis: now.0,
-            outcome: match outcome {
-                Outcome::Accepted => 0,
-                Outcome::Refused => 1,
-            },
-            subject,
-            order: order.map(|order| ByteArray::from(*order.as_bytes())),
-            session: session.map(|session| ByteArray::from(*session.as_bytes())),
-        };
+        let link = link(sequence, decision);
         let head = Sha384::new()
             .chain_update(LABEL)
             .chain_update(self.head.as_bytes())
-            .chain_update(ipc::encode(&link))
+            .chain_update(link)
             .finalize();
         self.head = Digest384::from_bytes(head.into());
-        match outcome {
+        match decision.outcome {
             Outcome::Accepted => self.accepted = self.accepted.saturating_add(1),
             Outcome::Refused => self.refused = self.refused.saturating_add(1),
         }
@@ -121,6 +88,32 @@ impl DecisionChain {
     pub fn refused(&self) -> u64 {
         self.refused
     }
+}
+
+/// The canonical encoding of a decision.
+fn link(sequence: u64, decision: &Decision) -> Vec<u8> {
+    let Decision { now, outcome, subject, order, session } = decision;
+    let outcome = match outcome {
+        Outcome::Accepted => 0,
+        Outcome::Refused => 1,
+    };
+    let mut encoder = Encoder::new(Vec::with_capacity(192));
+    let written = (|| -> Result<(), minicbor::encode::Error<Infallible>> {
+        encoder.array(7)?.u8(1)?.u64(sequence)?.u64(now.0)?.u8(outcome)?.str(subject)?;
+        for part in [order.as_ref().map(Digest384::as_ref), session.as_ref().map(bytes_of)] {
+            match part {
+                Some(bytes) => encoder.bytes(bytes)?,
+                None => encoder.null()?,
+            };
+        }
+        Ok(())
+    })();
+    // Writing to a vector cannot fail: its error type is `Infallible`.
+    written.map_or_else(|_| Vec::new(), |()| encoder.into_writer())
+}
+
+fn bytes_of(session: &HandshakeHash) -> &[u8] {
+    session.as_bytes()
 }
 
 #[cfg(test)]

@@ -64,7 +64,8 @@ pub(super) fn seal(module: &Module, policy: &Policy) -> Result<(), AgentError> {
 mod tests {
     use std::sync::Arc;
 
-    use narthex_nsm::mock::MockNsm;
+    use narthex_nsm::mock::mint::DevelopmentAuthority;
+    use narthex_nsm::mock::{MockConfig, MockNsm};
 
     use super::*;
 
@@ -85,6 +86,6 @@ mod tests {
     }
 
     fn mock() -> MockNsm {
-        todo!()
+        MockNsm::new(DevelopmentAuthority::insecure_fixed(), MockConfig::example())
     }
 }

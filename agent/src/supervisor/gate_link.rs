@@ -182,7 +182,10 @@ async fn read(
                 continue;
             }
             FromGate::Opened { connection, handshake_hash } => {
-                Work::Open { connection, handshake_hash: HandshakeHash::from_bytes(*handshake_hash) }
+                // Entered here and not in the task below, so that a message that follows finds it.
+                let handshake_hash = HandshakeHash::from_bytes(*handshake_hash);
+                let opened = core.open_session(connection, handshake_hash);
+                Work::Welcome { connection, handshake_hash, opened }
             }
             FromGate::Call { connection, content } => {
                 Work::Call { connection, content: content.into() }
@@ -215,15 +218,24 @@ async fn next<S: tokio::io::AsyncRead + Unpin>(socket: &mut S) -> Result<FromGat
 
 /// What takes time.
 enum Work {
-    Open { connection: u32, handshake_hash: HandshakeHash },
+    Welcome {
+        connection: u32,
+        handshake_hash: HandshakeHash,
+        /// The statement to be bound, or why there is no session.
+        opened: Result<Vec<u8>, SessionRefusal>,
+    },
     Call { connection: u32, content: Vec<u8> },
 }
 
 impl Core {
     async fn work(self: &Rc<Self>, work: Work) -> ToGate {
         match work {
-            Work::Open { connection, handshake_hash } => {
-                match self.welcome(connection, handshake_hash).await {
+            Work::Welcome { connection, handshake_hash, opened } => {
+                let welcome = match opened {
+                    Ok(statement) => self.welcome(connection, handshake_hash, statement).await,
+                    Err(refusal) => Err(refusal),
+                };
+                match welcome {
                     Ok(content) => ToGate::Send { connection, content: ByteVec::from(content) },
                     Err(refusal) => {
                         self.notices.say("a session was refused", refusal.id());
@@ -238,21 +250,33 @@ impl Core {
         }
     }
 
-    /// Has the session attested: one fresh document, bound to `h` and the statement as of now.
-    async fn welcome(
-        self: &Rc<Self>,
+    /// Enters the session, and states what its document is to vouch for.
+    fn open_session(
+        &self,
         connection: u32,
         handshake_hash: HandshakeHash,
     ) -> Result<Vec<u8>, SessionRefusal> {
         let now = self.now();
-        let statement = {
-            let mut authority = self.authority.borrow_mut();
-            authority.open_session(connection, handshake_hash, now)?;
-            authority.statement(now).to_bytes()
-        };
+        let mut authority = self.authority.borrow_mut();
+        authority.open_session(connection, handshake_hash, now)?;
+        match authority.statement(now).to_bytes() {
+            Ok(statement) => Ok(statement.to_vec()),
+            Err(_) => {
+                authority.close_session(connection);
+                Err(SessionRefusal::NotAttested)
+            }
+        }
+    }
+
+    /// Has the session attested: one fresh document, bound to `h` and the statement.
+    async fn welcome(
+        &self,
+        connection: u32,
+        handshake_hash: HandshakeHash,
+        statement: Vec<u8>,
+    ) -> Result<Vec<u8>, SessionRefusal> {
+        let binding = Welcome::user_data(&handshake_hash, &statement);
         let welcome = async {
-            let statement = statement.map_err(|_| SessionRefusal::NsmFailed)?.to_vec();
-            let binding = Welcome::user_data(&handshake_hash, &statement);
             let (document, attested) = self.attest(binding, None).await?;
             self.authority.borrow_mut().session_attested(connection, attested)?;
             let welcome = Welcome { document, statement };

@@ -52,7 +52,8 @@ pub fn signed_file(signed: &Signed) -> SignedFile {
 pub struct Intake {
     /// Statements that were taken.
     known: BTreeSet<Digest384>,
-    /// Files that were refused by the policy in force; not judged again until it changes.
+    /// Files that were refused by the policy in force, signatures included: a file may come again with
+    /// the signature that it lacked. Not judged again until the policy changes.
     refused: BTreeSet<Digest384>,
 }
 
@@ -106,7 +107,8 @@ impl Intake {
         let mut taken = 0;
         for signed in files {
             let digest = Digest384::of(&signed.bytes);
-            if self.known.contains(&digest) || self.refused.contains(&digest) {
+            let with_signatures = digest_with_signatures(&digest, signed);
+            if self.known.contains(&digest) || self.refused.contains(&with_signatures) {
                 continue;
             }
             match take(&signed_file(signed)) {
@@ -121,12 +123,24 @@ impl Intake {
                     if self.refused.len() >= MAX_KNOWN_STATEMENTS {
                         self.refused.pop_first();
                     }
-                    self.refused.insert(digest);
+                    self.refused.insert(with_signatures);
                 }
             }
         }
         taken
     }
+}
+
+fn digest_with_signatures(digest: &Digest384, signed: &Signed) -> Digest384 {
+    let signatures: Vec<Digest384> = signed
+        .signatures
+        .iter()
+        .map(|signature| Digest384::of(signature.as_str().as_bytes()))
+        .collect();
+    let parts: Vec<&[u8]> =
+        std::iter::once(digest).chain(&signatures).map(|part| part.as_ref()).collect();
+    // Parts of one length each: the concatenation is unambiguous.
+    Digest384::of_parts(&parts)
 }
 
 /// Looks again and again, and acts on what is found. Never ends.

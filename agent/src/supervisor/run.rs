@@ -25,7 +25,7 @@ use super::{gate_link, key_watch, policy_watch};
 use crate::boot::{Booted, boot, open_nsm};
 use crate::config::Config;
 use crate::error::AgentError;
-use crate::local_socket::{Counters, LocalSocket};
+use crate::local_socket::{Counters, LocalSocket, LocalSocketStatistics};
 use crate::mode::{Mode, Privileges};
 use crate::notice::Notices;
 use crate::platform;
@@ -64,57 +64,88 @@ pub fn run_local(config: Config) -> Result<(), AgentError> {
 }
 
 /// How and as whom the agent runs.
-#[derive(Clone, Copy)]
-struct Run {
-    mode: Mode,
-    privileges: Privileges,
-    notices: Notices,
-    started: BootMillis,
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// In an enclave or not.
+    pub mode: Mode,
+    /// With which rights.
+    pub privileges: Privileges,
+    /// What a person reads.
+    pub notices: Notices,
+    /// When it started.
+    pub started: BootMillis,
 }
 
 async fn run(config: Config, run: Run) -> Result<(), AgentError> {
     let (shutdown, mut ordered) = watch::channel(None);
     forward_signals(&shutdown)?;
     prepare_directory(&config.runtime_directory)?;
-    let exchanger = Exchanger {
-        user: gate_link::user_ids(&config.gate),
-        limit: Duration::from_secs(u64::from(config.fetcher.timeout_seconds)),
-    };
+    let exchanger = exchanger(&config);
     let nsm = open_nsm(&config.nsm)?;
-    let Booted { module, time, authority, intake } = tokio::select! {
+    let booted = tokio::select! {
         booted = boot(&config, nsm, &exchanger, run.notices) => booted?,
         _ = ordered.wait_for(Option::is_some) => return Ok(()),
     };
+    let socket = bind_local_socket(&config)?;
+    let statistics = socket.as_ref().map(LocalSocket::statistics);
+    let (core, intake) = assemble(config, run, booted, statistics, shutdown)?;
+    if let Some(socket) = socket {
+        tokio::task::spawn_local(socket.serve(Backend(core.clone())));
+    }
+    let served = serve(&core, intake).await;
+    core.keyring.borrow_mut().wipe();
+    served
+}
+
+fn exchanger(config: &Config) -> Exchanger {
+    Exchanger {
+        user: gate_link::user_ids(&config.gate),
+        limit: Duration::from_secs(u64::from(config.fetcher.timeout_seconds)),
+    }
+}
+
+/// Puts together what the supervisor's tasks share. Must be called inside a `LocalSet`.
+///
+/// # Errors
+///
+/// [`AgentError`] for a configuration that does not fit how the agent runs.
+pub fn assemble(
+    config: Config,
+    run: Run,
+    booted: Booted,
+    statistics: Option<Rc<LocalSocketStatistics>>,
+    shutdown: watch::Sender<Option<Shutdown>>,
+) -> Result<(Rc<Core>, Intake), AgentError> {
     let Run { mode, privileges, notices, started } = run;
+    let Booted { module, time, authority, intake } = booted;
     let socket_path = config.local_socket_path();
     let settings = config
         .workload
         .as_ref()
         .map(|workload| {
             let directory = &config.runtime_directory;
-            WorkloadSettings::resolve(workload, directory, socket_path.as_deref(), mode, privileges)
+            let socket = socket_path.as_deref();
+            WorkloadSettings::resolve(workload, directory, socket, mode, privileges)
         })
         .transpose()
         .map_err(|error| AgentError::Workload(error.id()))?;
-    let socket = bind_local_socket(&config)?;
     let probes = Probes::new(&config, mode);
-    let probes = match &socket {
-        Some(socket) => probes.with_local_socket(socket.statistics()),
-        None => probes,
-    };
     let core = Rc::new(Core {
         mode,
         privileges,
         notices,
         module,
-        exchanger,
+        exchanger: exchanger(&config),
         policy_source: config.policy.address()?,
         key_service: config.keys.address()?,
         authority: RefCell::new(authority),
         time: RefCell::new(time),
         keyring: RefCell::new(Keyring::new(&config.keys)?),
         workload: workload::spawn(settings),
-        probes,
+        probes: match statistics {
+            Some(statistics) => probes.with_local_socket(statistics),
+            None => probes,
+        },
         counters: RefCell::new(Counters::declare(&config.counters)),
         gate: RefCell::default(),
         policy_status: RefCell::default(),
@@ -125,12 +156,7 @@ async fn run(config: Config, run: Run) -> Result<(), AgentError> {
         started,
         config,
     });
-    if let Some(socket) = socket {
-        tokio::task::spawn_local(socket.serve(Backend(core.clone())));
-    }
-    let served = serve(&core, intake).await;
-    core.keyring.borrow_mut().wipe();
-    served
+    Ok((core, intake))
 }
 
 /// Serves until something ends it, and ends in good order.

@@ -1,0 +1,425 @@
+//! The real agent as a process, with real sockets and confined processes: policy, keys, calls, refusals.
+
+mod world;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use narthex_channel::diagnostics::{
+    CallAnswer, FieldName, LogCheck, ReleaseState, ResultBody, State, Value,
+};
+use narthex_channel::policy::PolicyAnswer;
+use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, commitment};
+use narthex_nsm::Nsm;
+use narthex_nsm::mock::MockNsm;
+use narthex_policy::{Action, BootId, Pcr, SignedFile};
+use world::peers::{
+    KeyConduct, Operator, SharedAnswer, key_service, mock_nsm, policy_source, refusal, serve_nsm,
+    wire,
+};
+use world::process::{Agent, directory, free_port, gate_user, status_of, workload_user};
+use world::{What, World};
+
+const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+/// An agent and everything around it.
+struct Scene {
+    world: World,
+    nsm: Arc<MockNsm>,
+    bundle: SignedFile,
+    source: SharedAnswer,
+    agent: Agent,
+    address: String,
+    _guards: (tempfile::TempDir, narthex_nsm::mock::server::RunningServer),
+}
+
+/// What is added to a scene's configuration, with the directory's path to put in.
+struct Extras<'a> {
+    keys: &'a str,
+    workload: bool,
+}
+
+const NOTHING: Extras<'_> = Extras { keys: "", workload: false };
+
+impl Scene {
+    fn start(world: World, answer: PolicyAnswer, bundle: SignedFile, extras: &Extras<'_>) -> Self {
+        let (guard, path) = directory();
+        let nsm = mock_nsm();
+        let server = serve_nsm(&path.join("nsm.sock"), nsm.clone());
+        let source: SharedAnswer = Arc::new(Mutex::new(answer));
+        let address = format!("tcp:127.0.0.1:{}", free_port());
+        let mut config = format!(
+            "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+             nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}\
+             [policy]\nsource = \"{2}\"\npoll_seconds = 1\n\n\
+             [fetcher]\nretry_max_seconds = 1\n\n\
+             [gate]\nlisten = \"{address}\"\nconnections = 4\n{3}\n{4}",
+            path.display(),
+            world.trust(),
+            policy_source(source.clone()),
+            gate_user(),
+            extras.keys,
+        );
+        if extras.workload {
+            config += &format!(
+                "\n[workload]\ncommand = \"/bin/sleep\"\narguments = [\"1000\"]\n{}",
+                workload_user()
+            );
+        }
+        let agent = Agent::start(&path, &config);
+        Self { world, nsm, bundle, source, agent, address, _guards: (guard, server) }
+    }
+
+    /// With one bundle, and the release that is running as `status`.
+    fn with_release(world: World, status: &str, extras: &Extras<'_>) -> Self {
+        let bundle = world.bundle(None);
+        let answer = PolicyAnswer {
+            bundles: vec![wire(&bundle)],
+            releases: vec![wire(&world.release(1, status))],
+            stops: Vec::new(),
+        };
+        Self::start(world, answer, bundle, extras)
+    }
+
+    fn listening(self) -> Self {
+        self.agent.wait_for("the gate is confined and listens");
+        self
+    }
+
+    async fn operator(&self) -> Operator {
+        Operator::connect(&self.address).await.expect("session")
+    }
+
+    /// One read call in a session of its own.
+    async fn read(&self, action: Action, counter: u64) -> ResultBody {
+        let mut operator = self.operator().await;
+        let order = self.world.read_order("olga");
+        let what = What::read(action, counter);
+        let call = self.world.call(&order, "olga", operator.session(), what);
+        match operator.call(&call).await {
+            CallAnswer::Done(body) => body,
+            CallAnswer::Refused { reason } => panic!("refused: {reason}"),
+        }
+    }
+
+    async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !holds(self).await {
+            assert!(Instant::now() < end, "{what}: {:#?}", self.agent.lines());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn flag(body: &ResultBody, name: FieldName) -> bool {
+    body.value(name) == Some(Value::Flag(true))
+}
+
+#[tokio::test]
+async fn boot_locks_the_policy_in_and_read_actions_answer() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let bundle = narthex_policy::Digest384::of(&scene.bundle.bytes);
+    let pcr16 = scene.nsm.describe_pcr(16).unwrap();
+    assert_eq!((pcr16.data, pcr16.locked), (Pcr::of_boot_bundle(&bundle).0.to_vec(), true));
+    assert_eq!(scene.nsm.describe().unwrap().locked_pcrs.len(), 32);
+
+    let operator = scene.operator().await;
+    let statement = operator.statement();
+    assert_eq!(statement.boot_bundle, Digest384::from_bytes(bundle.0));
+    assert_eq!(statement.bundle_in_force.digest, statement.boot_bundle);
+    assert_eq!(statement.release, ReleaseState::Current);
+    assert_eq!(statement.log_check, LogCheck::InsecureWithoutLedger);
+    assert_eq!(statement.module_id.as_str(), world::module_id());
+
+    for (counter, action) in
+        Action::ALL.iter().filter(|action| !action.is_write()).copied().enumerate()
+    {
+        let body = scene.read(action, u64::try_from(counter).unwrap()).await;
+        assert_eq!(body.action.name(), action.name());
+        assert_eq!(body.log_check, LogCheck::InsecureWithoutLedger);
+    }
+    let health = scene.read(Action::Health, 900).await;
+    assert!(flag(&health, FieldName::HealthReady));
+    assert!(flag(&health, FieldName::HealthGateRunning));
+    let root = nix::unistd::geteuid().is_root();
+    assert_eq!(flag(&health, FieldName::HealthGateOwnUser), root);
+    let status = scene.read(Action::Status, 901).await;
+    assert_eq!(status.value(FieldName::StatusFailures), Some(Value::Count(0)));
+    assert_eq!(status.value(FieldName::StatusActions), Some(Value::Count(19)));
+}
+
+#[tokio::test]
+async fn the_gate_is_confined_and_started_again_when_it_dies() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let gate = scene.agent.gate().expect("a gate");
+    assert_eq!(status_of(gate, "Seccomp:").as_deref(), Some("2"));
+    assert_eq!(status_of(gate, "NoNewPrivs:").as_deref(), Some("1"));
+    assert_eq!(status_of(gate, "CapEff:").as_deref(), Some("0000000000000000"));
+    if nix::unistd::geteuid().is_root() {
+        assert_eq!(
+            status_of(gate, "Uid:").as_deref(),
+            Some("64123\t64123\t64123\t64123")
+        );
+    }
+    // Connections are open when it dies.
+    let _operator = scene.operator().await;
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(gate).unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    scene
+        .until("a new gate", async |scene| {
+            scene.agent.gate().is_some_and(|new| new != gate)
+                && Operator::connect(&scene.address).await.is_ok()
+        })
+        .await;
+    let health = scene.read(Action::Health, 1).await;
+    assert_eq!(health.value(FieldName::HealthGateRestarts), Some(Value::Count(1)));
+}
+
+#[tokio::test]
+async fn calls_are_refused_each_for_its_own_reason() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let Scene { world, .. } = &scene;
+    let mut operator = scene.operator().await;
+    let session = operator.session();
+    let order = world.read_order("olga");
+    let read = |counter| What::read(Action::Health, counter);
+
+    let call = world.call(&order, "olga", session, read(1));
+    assert!(matches!(operator.call(&call).await, CallAnswer::Done(_)));
+    assert_eq!(refusal(&operator.call(&call).await), "call.counter_reused");
+
+    let mut other = scene.operator().await;
+    assert_eq!(refusal(&other.call(&call).await), "call.session");
+
+    let stranger = world.call(&world.read_order("mallory"), "mallory", session, read(2));
+    assert_eq!(refusal(&operator.call(&stranger).await), "signature.unknown_signer");
+
+    let mut altered = world.call(&order, "olga", session, read(3));
+    altered.order.extend_from_slice(b"\n");
+    assert_eq!(refusal(&operator.call(&altered).await), "signature.invalid");
+
+    let boot_id = BootId(operator.statement().boot_id.0);
+    let write = world.write_order("shutdown", &boot_id);
+    let mut unapproved = What::write(Action::Shutdown);
+    unapproved.approvers = &[];
+    let call = world.call(&write, "olga", session, unapproved);
+    assert_eq!(refusal(&operator.call(&call).await), "order.under_approved");
+
+    let other_boot = world.write_order("shutdown", &BootId([0; 16]));
+    let call = world.call(&other_boot, "olga", session, What::write(Action::Shutdown));
+    assert_eq!(refusal(&operator.call(&call).await), "order.wrong_boot");
+
+    let restart = world.write_order("restart-workload", &boot_id);
+    let call = world.call(&restart, "olga", session, What::write(Action::RestartWorkload));
+    assert_eq!(refusal(&operator.call(&call).await), "call.nothing_to_act_on");
+
+    assert_eq!(refusal(&operator.raw(b"garbage").await), "message.malformed");
+
+    let policy = scene.read(Action::Policy, 4).await;
+    // The read above is the second accepted call; the restart was accepted and then found no workload.
+    let Some(Value::Count(refused)) = policy.value(FieldName::PolicyRefused) else { panic!() };
+    assert!(refused >= 8, "{refused}");
+}
+
+#[tokio::test]
+async fn an_approved_shutdown_ends_the_agent_in_good_order() {
+    let extras = Extras { keys: "", workload: true };
+    let mut scene = Scene::with_release(World::new(), "current", &extras).listening();
+    scene
+        .until("the workload runs", async |scene| {
+            let health = scene.read(Action::Health, rand_counter()).await;
+            health.value(FieldName::HealthWorkload) == Some(Value::State(State::Running))
+        })
+        .await;
+    let mut operator = scene.operator().await;
+    let boot_id = BootId(operator.statement().boot_id.0);
+    let order = scene.world.write_order("shutdown", &boot_id);
+    let what = What::write(Action::Shutdown);
+    let call = scene.world.call(&order, "olga", operator.session(), what);
+    assert!(matches!(operator.call(&call).await, CallAnswer::Done(_)));
+    assert_eq!(scene.agent.exit_code(), Some(0));
+}
+
+/// A counter that no other call of the test uses.
+fn rand_counter() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(100);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
+    let mut world = World::new();
+    let secret = [7; 32];
+    world.static_key = *StaticSecret::from_bytes(&secret).public().as_bytes();
+    let name = KeyName::new("db").unwrap();
+    let digest = commitment(&name, 1, &SecretBytes::copied_from(KEY));
+    world.commitments.push(("db".to_owned(), 1, digest.to_hex()));
+    let (address, service) = key_service(&secret, KeyConduct::Refuse);
+    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let extras = Extras { keys: &keys, workload: true };
+    let scene = Scene::with_release(world, "current", &extras).listening();
+
+    // Refused, then another key than the one committed to: the agent waits, the workload does not start.
+    scene.agent.wait_for("keys were not received: key.account");
+    let health = scene.read(Action::Health, 1).await;
+    assert_eq!(health.value(FieldName::HealthState), Some(Value::State(State::WaitingForKeys)));
+    assert_eq!(health.value(FieldName::HealthWorkload), Some(Value::State(State::NotStarted)));
+    *service.conduct.lock().unwrap() = KeyConduct::Release(b"another key of 32 bytes.........".to_vec());
+    scene.agent.wait_for("keys were not received: keys.wrong_commitment");
+
+    *service.conduct.lock().unwrap() = KeyConduct::Release(KEY.to_vec());
+    scene.agent.wait_for("keys were received");
+    scene
+        .until("ready", async |scene| {
+            flag(&scene.read(Action::Health, rand_counter()).await, FieldName::HealthReady)
+        })
+        .await;
+    let fields = scene.read(Action::Keys, 2).await;
+    assert_eq!(fields.value(FieldName::KeyState), Some(Value::State(State::Received)));
+    assert_eq!(fields.value(FieldName::KeyCommitment), Some(Value::Digest(digest)));
+    // Each request had its own session, and a document that binds it.
+    let requests = service.requests.lock().unwrap().clone();
+    assert!(requests.len() >= 3);
+
+    // A revoked release: keys wiped, workload stopped, reading goes on.
+    let revoked = scene.world.release(2, "revoked");
+    scene.source.lock().unwrap().releases.push(wire(&revoked));
+    scene.agent.wait_for("this release is revoked");
+    scene
+        .until("stopped", async |scene| {
+            let health = scene.read(Action::Health, rand_counter()).await;
+            health.value(FieldName::HealthWorkload) == Some(Value::State(State::Stopped))
+                && health.value(FieldName::HealthState) == Some(Value::State(State::Revoked))
+        })
+        .await;
+    let fields = scene.read(Action::Keys, 3).await;
+    assert_eq!(fields.value(FieldName::KeyState), Some(Value::State(State::Missing)));
+    let mut operator = scene.operator().await;
+    assert_eq!(operator.statement().release, ReleaseState::Revoked);
+    let boot_id = BootId(operator.statement().boot_id.0);
+    let order = scene.world.write_order("reload-keys", &boot_id);
+    let what = What::write(Action::ReloadKeys);
+    let call = scene.world.call(&order, "olga", operator.session(), what);
+    assert_eq!(refusal(&operator.call(&call).await), "call.release_revoked");
+}
+
+#[tokio::test]
+async fn a_false_key_service_gets_no_request() {
+    let mut world = World::new();
+    world.static_key = *StaticSecret::from_bytes(&[7; 32]).public().as_bytes();
+    world.commitments.push(("db".to_owned(), 1, "ab".repeat(48)));
+    let (address, service) = key_service(&[8; 32], KeyConduct::Release(KEY.to_vec()));
+    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let scene =
+        Scene::with_release(world, "current", &Extras { keys: &keys, workload: false }).listening();
+    scene.agent.wait_for("keys were not received: fetcher.handshake");
+    assert!(service.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn successors_and_stops_are_taken_at_run_time() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let mut oscar = scene.operator().await;
+    let order = scene.world.read_order("oscar");
+    let call =
+        |operator: &Operator, counter| {
+            let what = What::read(Action::Uptime, counter);
+            scene.world.call(&order, "oscar", operator.session(), what)
+        };
+    let first = call(&oscar, 0);
+    assert!(matches!(oscar.call(&first).await, CallAnswer::Done(_)));
+
+    // A leaver: the very next call in the open session is refused.
+    scene.source.lock().unwrap().stops.push(wire(&scene.world.stop_person(1, "oscar")));
+    scene.agent.wait_for("a stop statement was taken");
+    let second = call(&oscar, 1);
+    assert_eq!(refusal(&oscar.call(&second).await), "person.stopped");
+
+    // A successor signed by one reviewer is refused, one signed by two is in force; PCR16 stays.
+    let under_signed = scene.world.bundle_signed_by(Some((&scene.bundle, 1)), &["alice"]);
+    scene.source.lock().unwrap().bundles.push(wire(&under_signed));
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(scene.operator().await.statement().bundle_in_force.version, 1);
+    // The same file comes again with the signature it lacked.
+    let successor = scene.world.bundle(Some((&scene.bundle, 1)));
+    assert_eq!(successor.bytes, under_signed.bytes);
+    let bundles = vec![wire(&scene.bundle), wire(&successor)];
+    scene.source.lock().unwrap().bundles = bundles;
+    scene.agent.wait_for("a successor bundle is in force");
+    let statement = scene.operator().await.statement();
+    assert_eq!(statement.bundle_in_force.version, 2);
+    assert_ne!(statement.boot_bundle, statement.bundle_in_force.digest);
+}
+
+#[tokio::test]
+async fn an_under_signed_or_expired_policy_is_never_served() {
+    let world = World::new();
+    let bundle = world.bundle_signed_by(None, &["alice"]);
+    let answer = PolicyAnswer { bundles: vec![wire(&bundle)], ..PolicyAnswer::default() };
+    let scene = Scene::start(world, answer, bundle, &NOTHING);
+    scene.agent.wait_for("gave no acceptable policy: bundle.under_signed");
+    let mut world = World::new();
+    world.bundle_expires = narthex_policy::UnixMillis(world.issued.0 + 1000);
+    let bundle = world.bundle(None);
+    let answer = PolicyAnswer { bundles: vec![wire(&bundle)], ..PolicyAnswer::default() };
+    let expired = Scene::start(world, answer, bundle, &NOTHING);
+    expired.agent.wait_for("gave no acceptable policy: bundle.expired");
+    for scene in [&scene, &expired] {
+        assert!(Operator::connect(&scene.address).await.is_err());
+        assert!(!scene.nsm.describe_pcr(16).unwrap().locked, "PCR16 is untouched");
+    }
+}
+
+#[tokio::test]
+async fn a_touched_pcr16_ends_the_boot() {
+    let (_guard, path) = directory();
+    let nsm = mock_nsm();
+    nsm.extend_pcr(16, b"somebody else").unwrap();
+    let _server = serve_nsm(&path.join("nsm.sock"), nsm);
+    let world = World::new();
+    let config = format!(
+        "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+         nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}[policy]\nsource = \"tcp:127.0.0.1:9\"\n\n\
+         [gate]\nlisten = \"tcp:127.0.0.1:0\"\n{2}",
+        path.display(),
+        world.trust(),
+        gate_user()
+    );
+    let mut agent = Agent::start(&path, &config);
+    assert_eq!(agent.exit_code(), Some(1));
+    agent.wait_for("agent.pcr_already_extended");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_turned_away_and_counted() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let mut operators = Vec::new();
+    for _ in 0..4 {
+        operators.push(scene.operator().await);
+    }
+    assert!(Operator::connect(&scene.address).await.is_err());
+    drop(operators);
+    scene
+        .until("counted", async |scene| {
+            let Ok(mut operator) = Operator::connect(&scene.address).await else { return false };
+            let order = scene.world.read_order("olga");
+            let what = What::read(Action::Connections, rand_counter());
+            let call = scene.world.call(&order, "olga", operator.session(), what);
+            let CallAnswer::Done(body) = operator.call(&call).await else { return false };
+            matches!(body.value(FieldName::ConnectionsGateLimited), Some(Value::Count(1..)))
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_in_good_order() {
+    let mut scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let gate = scene.agent.gate().expect("a gate");
+    scene.agent.terminate();
+    assert_eq!(scene.agent.exit_code(), Some(0));
+    assert!(status_of(gate, "State:").is_none(), "the gate is gone too");
+}
