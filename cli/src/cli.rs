@@ -50,14 +50,14 @@ pub(crate) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Verify(verify::Arguments),
+    Verify(Box<verify::Arguments>),
     Inspect(inspect::Arguments),
     Policy(policy::Arguments),
     Release(release::Arguments),
     Order(order::Arguments),
     Diag(Box<diag::Arguments>),
     Keys(keys::Arguments),
-    MockNsm(mock_nsm::Arguments),
+    MockNsm(Box<mock_nsm::Arguments>),
     Relay(relay::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

@@ -14,6 +14,9 @@
 //! Outputs are compared whole: no `>` lines means no output. `[..]` inside a line stands for anything
 //! in it, a line `...` for any number of lines. `$REAL` is the folder of real documents.
 
+// All of it is a test, its helpers too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

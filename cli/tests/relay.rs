@@ -1,5 +1,8 @@
 //! `narthex relay` as a process: half-close, failed connects, silence, floods, and the end.
 
+// All of it is a test, its helpers too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};

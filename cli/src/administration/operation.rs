@@ -75,7 +75,14 @@ impl<'a> Planned<'a> {
                 },
                 call,
             ),
-            Operation::Backup { out: _, call } => plain(KeyOperation::BackUp, call),
+            Operation::Backup { out, call } => {
+                // Known before anything is asked for, so that no order is used up for nothing.
+                if out.exists() {
+                    let taken = std::io::ErrorKind::AlreadyExists.into();
+                    return Err(Failure::file("write", out, &taken));
+                }
+                plain(KeyOperation::BackUp, call)
+            }
             Operation::RotateRoot { call } => plain(KeyOperation::RotateRootKey, call),
             Operation::Import {
                 name,

@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
 /// What the mock does besides serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Document(DocumentArguments),
+    Document(Box<DocumentArguments>),
     Measurements(MeasurementsArguments),
     Root(RootArguments),
 }

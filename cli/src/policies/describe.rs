@@ -1,6 +1,6 @@
 //! `policy lint` and `policy diff`: what people should know before they sign.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use narthex_policy::{
     Bundle, Change, ChangeKind, DeclaredCounter, Effect, Finding, Severity, UnixMillis,
@@ -97,7 +97,7 @@ fn files(path: &Path) -> Outcome<Vec<(String, Vec<u8>)>> {
         .collect())
 }
 
-fn bundle(path: &PathBuf) -> Outcome<Bundle> {
+fn bundle(path: &Path) -> Outcome<Bundle> {
     Bundle::parse_unverified(&read_file(path, limits::MAX_BUNDLE_BYTES)?).map_err(|refusal| {
         Failure::refused(
             refusal.id(),

@@ -3,7 +3,7 @@
 use narthex_channel::ReasonId;
 use narthex_channel::diagnostics::{Field, LogCheck, ResultBody, Selector, Value as Cell};
 use narthex_policy::Action;
-use narthex_verifier::{AnchorKind, TrustAnchors};
+use narthex_verifier::{Anchor, AnchorKind, TrustAnchors};
 use serde_json::{Value, json};
 
 use super::agent::Agent;
@@ -17,7 +17,7 @@ use crate::table::Table;
 /// What there is to show when a session ends.
 pub(super) struct Shown<'a> {
     agent: &'a Agent,
-    custom_root: bool,
+    anchor: Anchor,
     results: Vec<ResultBody>,
     refused: Option<(Action, ReasonId)>,
 }
@@ -26,7 +26,7 @@ impl<'a> Shown<'a> {
     pub(super) fn new(agent: &'a Agent, anchors: &TrustAnchors) -> Self {
         Self {
             agent,
-            custom_root: anchors.anchor().kind() != AnchorKind::Aws,
+            anchor: *anchors.anchor(),
             results: Vec::new(),
             refused: None,
         }
@@ -65,7 +65,7 @@ impl<'a> Shown<'a> {
             "verdict": if self.refused.is_none() { "accepted" } else { "refused" },
             "reason": self.refused.as_ref().map(|(_, reason)| reason.as_str()),
             "refused_action": self.refused.as_ref().map(|(action, _)| action.name()),
-            "root": if self.custom_root { "custom" } else { "aws" },
+            "root": self.anchor.id(),
             "agent": {
                 "module_id": statement.module_id.as_str(),
                 "boot_id": statement.boot_id.to_string(),
@@ -117,7 +117,7 @@ impl<'a> Shown<'a> {
         table.row(["decisions", &decisions]);
         table.row(["chain head", &statement.chain_head.to_hex()]);
         table.row(["its time", &time_text(statement.now.0)]);
-        if self.custom_root {
+        if self.anchor.kind() != AnchorKind::Aws {
             table.row(["ROOT", "development root: this is no real enclave"]);
         }
         if self.agent.insecure_without_ledger() {
