@@ -15,7 +15,12 @@
 //! in it, a line `...` for any number of lines. `$REAL` is the folder of real documents.
 
 // All of it is a test, its helpers too.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use common::{INSTANCE_ID, MODULE_ID, World, json, measurements, now, read};
+use common::{INSTANCE_ID, MODULE_ID, World, measurements, now, read};
 use narthex_channel::diagnostics::{
     Action, AgentVersion, BootId, BundleInForce, CallAnswer, CallRequest, Decisions, Field,
     FieldName, LogCheck, ReleaseState, ResultBody, SessionStatement, Value, Welcome,
@@ -58,13 +58,17 @@ impl Agent {
             faults,
         };
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let listener = Listener::bind(&address).await.unwrap();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     let accepting = Accepting::Diagnostics;
-                    let connection = Connection::respond(stream, &accepting, Timeouts::DEFAULT).await;
+                    let connection =
+                        Connection::respond(stream, &accepting, Timeouts::DEFAULT).await;
                     served.serve(connection.unwrap()).await;
                 }
             });
@@ -72,7 +76,10 @@ impl Agent {
         while !common::exists(&path) {
             thread::yield_now();
         }
-        Self { address: format!("unix:{}", path.display()), calls }
+        Self {
+            address: format!("unix:{}", path.display()),
+            calls,
+        }
     }
 }
 
@@ -107,7 +114,10 @@ impl Served {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
         let session = connection.handshake_hash();
-        connection.send_message(&self.welcome(&session)).await.unwrap();
+        connection
+            .send_message(&self.welcome(&session))
+            .await
+            .unwrap();
         while let Ok(Some(request)) = connection.receive_message::<CallRequest>().await {
             self.calls.fetch_add(1, Ordering::SeqCst);
             let answer = match self.judge(&request, &session) {
@@ -120,7 +130,9 @@ impl Served {
                         Field::single(FieldName::UptimeMachine, Value::Duration(90_000)),
                     ],
                 }),
-                Err(reason) => CallAnswer::Refused { reason: ReasonId::from_static(reason) },
+                Err(reason) => CallAnswer::Refused {
+                    reason: ReasonId::from_static(reason),
+                },
             };
             connection.send_message(&answer).await.unwrap();
         }
@@ -131,12 +143,22 @@ impl Served {
         let mut statement = SessionStatement {
             module_id: ModuleId::new(MODULE_ID).unwrap(),
             boot_id: BootId(BOOT_ID),
-            agent_version: AgentVersion { major: 0, minor: 1, patch: 0 },
+            agent_version: AgentVersion {
+                major: 0,
+                minor: 1,
+                patch: 0,
+            },
             boot_bundle: bundle,
-            bundle_in_force: BundleInForce { digest: bundle, version: 1 },
+            bundle_in_force: BundleInForce {
+                digest: bundle,
+                version: 1,
+            },
             release: ReleaseState::Current,
             log_check: LogCheck::InsecureWithoutLedger,
-            decisions: Decisions { accepted: 3, refused: 1 },
+            decisions: Decisions {
+                accepted: 3,
+                refused: 1,
+            },
             chain_head: Digest384::ZERO,
             now: UnixMillis(now().0),
         };
@@ -146,7 +168,10 @@ impl Served {
             false => *session,
         };
         let user_data = Welcome::user_data(&session, &bound).as_bytes().to_vec();
-        let request = AttestationRequest { user_data: Some(user_data), ..Default::default() };
+        let request = AttestationRequest {
+            user_data: Some(user_data),
+            ..Default::default()
+        };
         statement.decisions.refused += u64::from(self.faults.other_statement);
         Welcome {
             document: self.nsm.attest(request).unwrap(),
@@ -154,11 +179,19 @@ impl Served {
         }
     }
 
-    fn judge(&self, request: &CallRequest, session: &HandshakeHash) -> Result<&'static str, &'static str> {
+    fn judge(
+        &self,
+        request: &CallRequest,
+        session: &HandshakeHash,
+    ) -> Result<&'static str, &'static str> {
         let order = SignedOrder {
             bytes: request.order.clone(),
             signature: request.order_signature.as_str().to_owned(),
-            approvals: request.approvals.iter().map(|text| text.as_str().to_owned()).collect(),
+            approvals: request
+                .approvals
+                .iter()
+                .map(|text| text.as_str().to_owned())
+                .collect(),
         };
         let call = SignedCall {
             bytes: request.call.clone(),
@@ -173,12 +206,20 @@ impl Served {
             measurements: &measured,
         };
         let session = SessionHash(*session.as_bytes());
-        let order = self.policy.authorise_order(&order, &context).map_err(|refusal| refusal.id())?;
+        let order = self
+            .policy
+            .authorise_order(&order, &context)
+            .map_err(|refusal| refusal.id())?;
         let call = self
             .policy
             .authorise_call(&order, &call, &session, now())
             .map_err(|refusal| refusal.id())?;
-        let fresh = self.used.lock().unwrap().claim(call, now()).map_err(|refusal| refusal.id())?;
+        let fresh = self
+            .used
+            .lock()
+            .unwrap()
+            .claim(call, now())
+            .map_err(|refusal| refusal.id())?;
         Ok(fresh.action().name())
     }
 }
@@ -199,7 +240,10 @@ fn the_shipped_command_refuses_an_agent_on_a_mock() {
     let world = World::new([9; 32]);
     let agent = Agent::start(&world, "agent.sock", Faults::default());
     let flags = order(&world, "--action health");
-    let out = world.narthex(&format!("diag {} health {flags} --enclave {MODULE_ID}", agent.address));
+    let out = world.narthex(&format!(
+        "diag {} health {flags} --enclave {MODULE_ID}",
+        agent.address
+    ));
     let (status, stdout, stderr) = read(&out);
     assert_eq!((status, stdout.as_str()), (1, ""), "{stderr}");
     assert!(stderr.contains("[chain.development_root]"), "{stderr}");
@@ -208,6 +252,7 @@ fn the_shipped_command_refuses_an_agent_on_a_mock() {
 
 #[cfg(feature = "dev-root")]
 mod with_the_development_root {
+    use super::common::json;
     use super::*;
 
     const ROOT: &str = "--insecure-development-root root.der";
@@ -235,7 +280,10 @@ mod with_the_development_root {
         }
         assert_eq!(agent.calls.load(Ordering::SeqCst), 6);
         // For people.
-        let line = format!("diag {} health {flags} --enclave {INSTANCE_ID} {ROOT}", agent.address);
+        let line = format!(
+            "diag {} health {flags} --enclave {INSTANCE_ID} {ROOT}",
+            agent.address
+        );
         let (status, stdout, stderr) = read(&world.narthex(&line));
         assert_eq!(status, 0, "{stderr}");
         assert!(stdout.contains("memory.total    1.5 GiB"), "{stdout}");
@@ -248,13 +296,18 @@ mod with_the_development_root {
         let world = World::new([9; 32]);
         let agent = Agent::start(&world, "agent.sock", Faults::default());
         let flags = order(&world, "--action health");
-        let line =
-            format!("diag {} health health {flags} --enclave {MODULE_ID} {ROOT}", agent.address);
+        let line = format!(
+            "diag {} health health {flags} --enclave {MODULE_ID} {ROOT}",
+            agent.address
+        );
         assert_eq!(world.narthex(&line).status.code(), Some(0));
         std::fs::remove_dir_all(world.path(".local")).unwrap();
         let (status, _, stderr) = read(&world.narthex(&line));
         assert_eq!(status, 0, "{stderr}");
-        assert!(stderr.contains("was used before; trying another"), "{stderr}");
+        assert!(
+            stderr.contains("was used before; trying another"),
+            "{stderr}"
+        );
     }
 
     #[test]
@@ -267,7 +320,10 @@ mod with_the_development_root {
         );
         let (status, stdout, stderr) = read(&world.narthex(&line));
         assert_eq!(status, 0, "{stderr}");
-        assert!(stdout.contains("boot id     07070707070707070707070707070707"), "{stdout}");
+        assert!(
+            stdout.contains("boot id     07070707070707070707070707070707"),
+            "{stdout}"
+        );
         assert_eq!(agent.calls.load(Ordering::SeqCst), 0);
     }
 
@@ -277,20 +333,70 @@ mod with_the_development_root {
         let world = World::new([9; 32]);
         let good = Faults::default();
         let cases = [
-            ("session", Faults { other_session: true, ..good }, MODULE_ID, "shop", "bind.user_data"),
-            ("statement", Faults { other_statement: true, ..good }, MODULE_ID, "shop", "bind.user_data"),
-            ("bundle", Faults { other_bundle: true, ..good }, MODULE_ID, "shop", "pcr.16"),
-            ("debug", Faults { debug: true, ..good }, MODULE_ID, "shop", "debug"),
-            ("instance", good, "i-00000000000000001-enc0198c0ffee00d1ce", "shop", "pcr.4"),
-            ("enclave", good, "i-0123456789abcdef0-enc0000000000000001", "shop", "enclave.other"),
+            (
+                "session",
+                Faults {
+                    other_session: true,
+                    ..good
+                },
+                MODULE_ID,
+                "shop",
+                "bind.user_data",
+            ),
+            (
+                "statement",
+                Faults {
+                    other_statement: true,
+                    ..good
+                },
+                MODULE_ID,
+                "shop",
+                "bind.user_data",
+            ),
+            (
+                "bundle",
+                Faults {
+                    other_bundle: true,
+                    ..good
+                },
+                MODULE_ID,
+                "shop",
+                "pcr.16",
+            ),
+            (
+                "debug",
+                Faults {
+                    debug: true,
+                    ..good
+                },
+                MODULE_ID,
+                "shop",
+                "debug",
+            ),
+            (
+                "instance",
+                good,
+                "i-00000000000000001-enc0198c0ffee00d1ce",
+                "shop",
+                "pcr.4",
+            ),
+            (
+                "enclave",
+                good,
+                "i-0123456789abcdef0-enc0000000000000001",
+                "shop",
+                "enclave.other",
+            ),
             ("release", good, MODULE_ID, "till", "release.unknown"),
         ];
         let flags = order(&world, "--action health");
         for (name, faults, enclave, release, reason) in cases {
             let agent = Agent::start(&world, name, faults);
             let flags = flags.replace("--release shop", &format!("--release {release}"));
-            let line =
-                format!("diag {} health {flags} --enclave {enclave} {ROOT}", agent.address);
+            let line = format!(
+                "diag {} health {flags} --enclave {enclave} {ROOT}",
+                agent.address
+            );
             let (status, stdout, stderr) = read(&world.narthex(&line));
             assert_eq!((status, stdout.as_str()), (1, ""), "{name}: {stderr}");
             assert!(stderr.contains(reason), "{name}: {stderr}");

@@ -45,14 +45,22 @@ impl Service {
         };
         let address = Address::Unix(path.clone());
         thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let listener = Listener::bind(&address).await.unwrap();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    let accepting = Accepting::Administration { secret: &service.secret };
-                    let connection = Connection::respond(stream, &accepting, Timeouts::DEFAULT).await;
-                    let Ok(mut connection) = connection else { continue };
+                    let accepting = Accepting::Administration {
+                        secret: &service.secret,
+                    };
+                    let connection =
+                        Connection::respond(stream, &accepting, Timeouts::DEFAULT).await;
+                    let Ok(mut connection) = connection else {
+                        continue;
+                    };
                     while let Ok(Some(content)) = connection.receive().await {
                         let answer = service.answer(content.as_bytes());
                         connection.send_message(&answer).await.unwrap();
@@ -70,11 +78,17 @@ impl Service {
         if let Ok(files) = PolicyAnswer::from_bytes(content) {
             let count = files.bundles.len() + files.releases.len() + files.stops.len();
             let body = object!({ "bundle": { "version": 1 }, "accepted": count, "known": 0 });
-            return AdministrationAnswer::Done { body: body.to_string().into_bytes() };
+            return AdministrationAnswer::Done {
+                body: body.to_string().into_bytes(),
+            };
         }
         match self.order(AdministrationRequest::from_bytes(content).unwrap()) {
-            Ok(body) => AdministrationAnswer::Done { body: body.to_string().into_bytes() },
-            Err(reason) => AdministrationAnswer::Refused { reason: ReasonId::from_static(reason) },
+            Ok(body) => AdministrationAnswer::Done {
+                body: body.to_string().into_bytes(),
+            },
+            Err(reason) => AdministrationAnswer::Refused {
+                reason: ReasonId::from_static(reason),
+            },
         }
     }
 
@@ -82,9 +96,16 @@ impl Service {
         let signed = SignedOrder {
             bytes: request.order,
             signature: request.signature.as_str().to_owned(),
-            approvals: request.approvals.iter().map(|text| text.as_str().to_owned()).collect(),
+            approvals: request
+                .approvals
+                .iter()
+                .map(|text| text.as_str().to_owned())
+                .collect(),
         };
-        let context = AdministrationContext { now: now(), genesis: &self.genesis };
+        let context = AdministrationContext {
+            now: now(),
+            genesis: &self.genesis,
+        };
         let order = self
             .policy
             .authorise_administration(&signed, &context)
@@ -93,14 +114,21 @@ impl Service {
             return Err("order.used");
         }
         if let Some(payload) = &request.payload {
-            self.payloads.lock().unwrap().push(payload.as_bytes().to_vec());
+            self.payloads
+                .lock()
+                .unwrap()
+                .push(payload.as_bytes().to_vec());
         }
         let version = |version: u32| {
             object!({ "name": "database", "version": version, "state": "enabled",
                       "origin": "created", "commitment": "ab", "changed": "2026-11-21T21:10:00Z" })
         };
         Ok(match order.operation() {
-            KeyOperation::Import { key, version: number, commitment: stated } => {
+            KeyOperation::Import {
+                key,
+                version: number,
+                commitment: stated,
+            } => {
                 let name = KeyName::new(key.as_str()).unwrap();
                 let secret = request.payload.as_ref().unwrap();
                 assert_eq!(commitment(&name, *number, secret).as_bytes(), &stated.0);
@@ -155,12 +183,28 @@ fn an_import_waits_for_approval_and_is_done_once() {
     let (service, payloads) = Service::start(&world, secret);
     fs::write(world.path("secret"), b"correct horse").unwrap();
     let import = "keys import database --secret secret --policy policy";
-    let write = world.narthex(&format!("{import} --as dave --key dave --write-order i.order.toml"));
+    let write = world.narthex(&format!(
+        "{import} --as dave --key dave --write-order i.order.toml"
+    ));
     assert_eq!(write.status.code(), Some(0), "{:?}", read(&write));
-    assert!(!fs::read_to_string(world.path("i.order.toml")).unwrap().contains("horse"));
-    let send = || read(&world.narthex(&format!("{import} --service {service} --order i.order.toml")));
+    assert!(
+        !fs::read_to_string(world.path("i.order.toml"))
+            .unwrap()
+            .contains("horse")
+    );
+    let send = || {
+        read(&world.narthex(&format!(
+            "{import} --service {service} --order i.order.toml"
+        )))
+    };
     assert!(send().2.contains("[order.under_approved]"));
-    assert_eq!(world.narthex("order approve i.order.toml --as alice --key alice").status.code(), Some(0));
+    assert_eq!(
+        world
+            .narthex("order approve i.order.toml --as alice --key alice")
+            .status
+            .code(),
+        Some(0)
+    );
     let (status, _, stderr) = send();
     assert_eq!(status, 0, "{stderr}");
     assert_eq!(*payloads.lock().unwrap(), [b"correct horse"]);
@@ -171,7 +215,10 @@ fn an_import_waits_for_approval_and_is_done_once() {
     fs::write(world.path("secret"), b"other horse").unwrap();
     let (status, _, stderr) = send();
     assert_eq!(status, 2);
-    assert!(stderr.contains("orders something else than you typed"), "{stderr}");
+    assert!(
+        stderr.contains("orders something else than you typed"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -182,7 +229,9 @@ fn a_backup_is_written_once_and_for_its_owner_only() {
     let backup = world.narthex(&format!("keys backup --out b {flags}"));
     assert_eq!(backup.status.code(), Some(0), "{:?}", read(&backup));
     assert_eq!(fs::read(world.path("b")).unwrap(), BACKUP);
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(world.path("b")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(world.path("b")).unwrap().permissions(),
+    );
     assert_eq!(mode & 0o777, 0o600);
     let (status, _, stderr) = read(&world.narthex(&format!("keys backup --out b {flags}")));
     assert_eq!(status, 3);
@@ -211,5 +260,8 @@ fn a_policy_directory_is_delivered_without_its_drafts() {
     let (status, stdout, stderr) = read(&out);
     assert_eq!(status, 0, "{stderr}");
     assert!(stdout.contains("2 files taken"), "{stdout}");
-    assert!(stderr.contains("not sent: releases/0002-x.toml"), "{stderr}");
+    assert!(
+        stderr.contains("not sent: releases/0002-x.toml"),
+        "{stderr}"
+    );
 }

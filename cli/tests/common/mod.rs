@@ -1,7 +1,12 @@
 //! A policy directory with people, for tests that talk to an agent or a service made here.
 
 // Each test file uses some of it; all of it is a test.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,14 +41,18 @@ impl World {
             let key = SigningKey::generate_ed25519().unwrap();
             let path = directory.path().join(name);
             fs::write(&path, key.to_openssh().unwrap().as_bytes()).unwrap();
-            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
             key
         };
         let keys = ["alice", "bob", "carol", "dave"].map(|name| (name, key(name)));
         let named = |wanted: &str| {
             let (name, key) = keys.iter().find(|(name, _)| *name == wanted).unwrap();
             let name = PersonName::new(name).unwrap();
-            NamedKeys { name, keys: vec![key.public_key().clone()] }
+            NamedKeys {
+                name,
+                keys: vec![key.public_key().clone()],
+            }
         };
         let issued = UnixMillis(now().0 - 10_000);
         let expires = issued.saturating_add(Duration::from_secs(86_400));
@@ -79,13 +88,35 @@ impl World {
                 fs::write(path.join(format!("{file}.{name}.sig")), &signature).unwrap();
                 signature
             });
-            SignedFile { bytes: text.into_bytes(), signatures: signatures.to_vec() }
+            SignedFile {
+                bytes: text.into_bytes(),
+                signatures: signatures.to_vec(),
+            }
         };
-        let bundle = signed("bundles", "0001.toml", bundle.to_toml().unwrap(), Namespace::Policy);
-        let release = signed("releases", "0001-shop.toml", release.to_toml(), Namespace::Release);
+        let bundle = signed(
+            "bundles",
+            "0001.toml",
+            bundle.to_toml().unwrap(),
+            Namespace::Policy,
+        );
+        let release = signed(
+            "releases",
+            "0001-shop.toml",
+            release.to_toml(),
+            Namespace::Release,
+        );
         let authority = DevelopmentAuthority::insecure_from_seed(b"tests of the command");
-        fs::write(directory.path().join("root.der"), authority.root_certificate()).unwrap();
-        Self { directory, authority, bundle, release }
+        fs::write(
+            directory.path().join("root.der"),
+            authority.root_certificate(),
+        )
+        .unwrap();
+        Self {
+            directory,
+            authority,
+            bundle,
+            release,
+        }
     }
 
     /// What an agent or a service makes of these files.
@@ -114,7 +145,12 @@ impl World {
 /// What the release measures to.
 pub(crate) fn measurements() -> Measurements {
     let [pcr0, pcr1, pcr2] = [b"0", b"1", b"2"].map(|data| Pcr(measurement_of(data)));
-    Measurements { pcr0, pcr1, pcr2, pcr8: None }
+    Measurements {
+        pcr0,
+        pcr1,
+        pcr2,
+        pcr8: None,
+    }
 }
 
 pub(crate) fn now() -> UnixMillis {
