@@ -1,5 +1,6 @@
 //! Who must sign a bundle, and which bundle may follow which.
 
+use super::security_keys::{Kind, SecurityKey};
 use super::world::*;
 use crate::*;
 
@@ -412,6 +413,23 @@ fn another_key_of_a_reviewer_is_a_change_of_reviewers() {
         .succeed(&bundle(&text, &["alice", "bob", "spare"]), NOW)
         .unwrap();
     assert!(succession.reviewers_changed);
+}
+
+/// Whether bob must touch his key is for both to decide, too.
+#[test]
+fn another_requirement_of_a_reviewer_is_a_change_of_reviewers() {
+    let security_key = SecurityKey::new(Kind::Ed25519, "ssh:");
+    let keys = |line: &str| format!("keys = [\"{line}\"]\n");
+    let touching = with(
+        &genesis_text(),
+        &keys(&key_line("bob")),
+        &format!("{}requires = \"touch\"\n", keys(&security_key.line())),
+    );
+    let first = bundle(&touching, &["alice", "carol"]);
+    let mut policy = Policy::from_genesis(&first, &first.digest(), NOW).unwrap();
+    let untouching = with(&next_text(&touching), "requires = \"touch\"\n", "");
+    let next = bundle(&untouching, &["alice", "carol"]);
+    assert!(policy.succeed(&next, NOW).unwrap().reviewers_changed);
 }
 
 #[test]

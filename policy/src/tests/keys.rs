@@ -263,3 +263,13 @@ fn another_account() {
         .unwrap();
     }
 }
+
+/// Such a rule does not parse; should one come about, zero still matches nothing.
+#[test]
+fn zero_never_matches() {
+    let rule = AccountRule::Named {
+        pcr3: vec![Pcr::ZERO],
+        pcr4: vec![Pcr::ZERO],
+    };
+    assert!(!rule.accepts(Some(&Pcr::ZERO), Some(&Pcr::ZERO)));
+}

@@ -317,6 +317,20 @@ fn revocation_holds_for_good() {
     refused(policy.release_for(&image, NOW), Reason::ReleaseRevoked);
 }
 
+/// A revocation that names a PCR8 reaches the image without that signature as well.
+#[test]
+fn revocation_looks_no_further_than_the_image() {
+    let mut policy = released();
+    let text = with(
+        &release_text(1, "1.0", ReleaseStatus::Revoked),
+        "payments-api",
+        "payments-x",
+    );
+    let text = format!("{text}pcr8 = \"{}\"\n", "08".repeat(48));
+    add(&mut policy, &text, &["rita", "sam"]).unwrap();
+    refused(policy.release_for(&IMAGE, NOW), Reason::ReleaseRevoked);
+}
+
 #[test]
 fn a_current_statement_goes_before_a_previous_one() {
     let mut policy = released();
