@@ -57,8 +57,7 @@ impl Command {
     /// [`Misuse`].
     pub fn parse<I: IntoIterator<Item = OsString>>(arguments: I) -> Result<Self, Misuse> {
         let arguments: Vec<OsString> = arguments.into_iter().collect();
-        let words: Vec<Option<&str>> =
-            arguments.iter().map(|argument| argument.to_str()).collect();
+        let words: Vec<Option<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
         match (words.as_slice(), arguments.as_slice()) {
             ([Some("--local"), _], [_, config]) => Ok(Self::Local(PathBuf::from(config))),
             ([Some("--check-config"), _], [_, config]) => {
@@ -97,10 +96,17 @@ mod tests {
 
     #[test]
     fn every_command_is_understood() {
-        let confined = Command::Confined { role: Role::Gate, supervisor: 20, work: 21 };
+        let confined = Command::Confined {
+            role: Role::Gate,
+            supervisor: 20,
+            work: 21,
+        };
         let cases = [
             ("--local c.toml", Command::Local(PathBuf::from("c.toml"))),
-            ("--check-config c.toml", Command::CheckConfig(PathBuf::from("c.toml"))),
+            (
+                "--check-config c.toml",
+                Command::CheckConfig(PathBuf::from("c.toml")),
+            ),
             ("--version", Command::Version),
             ("--help", Command::Help),
             ("--confined gate 20 21", confined),
@@ -112,7 +118,14 @@ mod tests {
 
     #[test]
     fn everything_else_is_misuse() {
-        for line in ["", "--local", "--local a b", "run", "--confined gate 20", "--confined x 1 2"] {
+        for line in [
+            "",
+            "--local",
+            "--local a b",
+            "run",
+            "--confined gate 20",
+            "--confined x 1 2",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -54,7 +54,11 @@ pub struct DecisionChain {
 impl DecisionChain {
     /// A chain without a link: its head is zero.
     pub fn start() -> Self {
-        Self { head: Digest384::ZERO, accepted: 0, refused: 0 }
+        Self {
+            head: Digest384::ZERO,
+            accepted: 0,
+            refused: 0,
+        }
     }
 
     /// Adds a decision and returns the new head.
@@ -92,15 +96,30 @@ impl DecisionChain {
 
 /// The canonical encoding of a decision.
 fn link(sequence: u64, decision: &Decision) -> Vec<u8> {
-    let Decision { now, outcome, subject, order, session } = decision;
+    let Decision {
+        now,
+        outcome,
+        subject,
+        order,
+        session,
+    } = decision;
     let outcome = match outcome {
         Outcome::Accepted => 0,
         Outcome::Refused => 1,
     };
     let mut encoder = Encoder::new(Vec::with_capacity(192));
     let written = (|| -> Result<(), minicbor::encode::Error<Infallible>> {
-        encoder.array(7)?.u8(1)?.u64(sequence)?.u64(now.0)?.u8(outcome)?.str(subject)?;
-        for part in [order.as_ref().map(Digest384::as_ref), session.as_ref().map(bytes_of)] {
+        encoder
+            .array(7)?
+            .u8(1)?
+            .u64(sequence)?
+            .u64(now.0)?
+            .u8(outcome)?
+            .str(subject)?;
+        for part in [
+            order.as_ref().map(Digest384::as_ref),
+            session.as_ref().map(bytes_of),
+        ] {
             match part {
                 Some(bytes) => encoder.bytes(bytes)?,
                 None => encoder.null()?,
@@ -138,8 +157,11 @@ mod tests {
         let mut link = vec![0x87, 1, 0, 7, 1, 0x6d];
         link.extend_from_slice(b"order.expired");
         link.extend_from_slice(&[0xf6, 0xf6]);
-        let second =
-            Sha384::new().chain_update(LABEL).chain_update(first).chain_update(link).finalize();
+        let second = Sha384::new()
+            .chain_update(LABEL)
+            .chain_update(first)
+            .chain_update(link)
+            .finalize();
         assert_eq!(chain.record(&decision()).as_bytes(), second.as_slice());
         assert_eq!((chain.accepted(), chain.refused()), (0, 1));
     }
@@ -149,11 +171,26 @@ mod tests {
         let head = |decision: &Decision| DecisionChain::start().record(decision);
         let base = head(&decision());
         let others = [
-            Decision { now: UnixMillis(8), ..decision() },
-            Decision { outcome: Outcome::Accepted, ..decision() },
-            Decision { subject: "order.role", ..decision() },
-            Decision { order: Some(Digest384::from_bytes([0; 48])), ..decision() },
-            Decision { session: Some(HandshakeHash::from_bytes([0; 32])), ..decision() },
+            Decision {
+                now: UnixMillis(8),
+                ..decision()
+            },
+            Decision {
+                outcome: Outcome::Accepted,
+                ..decision()
+            },
+            Decision {
+                subject: "order.role",
+                ..decision()
+            },
+            Decision {
+                order: Some(Digest384::from_bytes([0; 48])),
+                ..decision()
+            },
+            Decision {
+                session: Some(HandshakeHash::from_bytes([0; 32])),
+                ..decision()
+            },
         ];
         for other in others {
             assert_ne!(head(&other), base, "{other:?}");
@@ -162,7 +199,11 @@ mod tests {
 
     #[test]
     fn the_order_of_decisions_matters() {
-        let accepted = Decision { outcome: Outcome::Accepted, subject: "health", ..decision() };
+        let accepted = Decision {
+            outcome: Outcome::Accepted,
+            subject: "health",
+            ..decision()
+        };
         let (mut one, mut other) = (DecisionChain::start(), DecisionChain::start());
         one.record(&decision());
         one.record(&accepted);

@@ -91,11 +91,17 @@ impl fmt::Display for AgentError {
                  start the enclave (or the mock NSM) anew"
             ),
             Self::PcrNotLocked => {
-                write!(formatter, "the NSM did not extend PCR16 or lock all registers as asked")
+                write!(
+                    formatter,
+                    "the NSM did not extend PCR16 or lock all registers as asked"
+                )
             }
             Self::Random => write!(formatter, "the system's random source failed"),
             Self::Sandbox(error) => {
-                write!(formatter, "the sandbox cannot be enforced, so nothing is served: {error}")
+                write!(
+                    formatter,
+                    "the sandbox cannot be enforced, so nothing is served: {error}"
+                )
             }
             Self::ConfinedProcess => {
                 write!(formatter, "a confined process ended before it was confined")

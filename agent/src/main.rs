@@ -16,12 +16,18 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Before anything else happens: a shepherd must have one thread and nothing open.
     if arguments.len() == 1
-        && arguments.first().is_some_and(|word| word == workload::shepherd::SUBCOMMAND)
+        && arguments
+            .first()
+            .is_some_and(|word| word == workload::shepherd::SUBCOMMAND)
     {
         return ExitCode::from(workload::shepherd::main());
     }
     match Command::parse(arguments) {
-        Ok(Command::Confined { role, supervisor, work }) => {
+        Ok(Command::Confined {
+            role,
+            supervisor,
+            work,
+        }) => {
             let Ok(inherited) = take_inherited(supervisor, work) else {
                 return ExitCode::from(MISUSE);
             };
@@ -41,9 +47,11 @@ fn main() -> ExitCode {
         Ok(Command::CheckConfig(path)) => {
             report(Config::load(&path).map(|_| ()).map_err(AgentError::from))
         }
-        Ok(Command::Local(path)) => {
-            report(Config::load(&path).map_err(AgentError::from).and_then(supervisor::run_local))
-        }
+        Ok(Command::Local(path)) => report(
+            Config::load(&path)
+                .map_err(AgentError::from)
+                .and_then(supervisor::run_local),
+        ),
         Err(Misuse(what)) => {
             eprintln!("narthex-agent: {what}\n\n{HELP}");
             ExitCode::from(MISUSE)

@@ -22,6 +22,10 @@ pub enum Privileges {
 impl Privileges {
     /// The privileges of this process.
     pub fn current() -> Self {
-        if nix::unistd::geteuid().is_root() { Self::Root } else { Self::Unprivileged }
+        if nix::unistd::geteuid().is_root() {
+            Self::Root
+        } else {
+            Self::Unprivileged
+        }
     }
 }

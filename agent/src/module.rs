@@ -31,7 +31,10 @@ pub struct Module {
 impl Module {
     /// Takes over `nsm`.
     pub fn new(nsm: Arc<dyn Nsm>) -> Self {
-        Self { nsm, counts: Arc::default() }
+        Self {
+            nsm,
+            counts: Arc::default(),
+        }
     }
 
     /// The counts since boot.
@@ -45,7 +48,8 @@ impl Module {
     ///
     /// [`NsmError`].
     pub async fn attest(&self, request: AttestationRequest) -> Result<Vec<u8>, NsmError> {
-        self.blocking(move |module| module.attest_now(request)).await
+        self.blocking(move |module| module.attest_now(request))
+            .await
     }
 
     /// [`Module::attest`], blocking; for boot.

@@ -18,7 +18,11 @@ pub struct Bucket {
 impl Bucket {
     /// A full bucket.
     pub fn full(per_minute: u32, now: BootMillis) -> Self {
-        Self { per_minute, level: Self::capacity(per_minute), filled: now }
+        Self {
+            per_minute,
+            level: Self::capacity(per_minute),
+            filled: now,
+        }
     }
 
     fn capacity(per_minute: u32) -> u64 {
@@ -28,7 +32,10 @@ impl Bucket {
     fn fill(&mut self, now: BootMillis) {
         let elapsed = now.0.saturating_sub(self.filled.0);
         let gained = elapsed.saturating_mul(u64::from(self.per_minute));
-        self.level = self.level.saturating_add(gained).min(Self::capacity(self.per_minute));
+        self.level = self
+            .level
+            .saturating_add(gained)
+            .min(Self::capacity(self.per_minute));
         self.filled = now;
     }
 
@@ -61,7 +68,11 @@ pub struct Buckets<K> {
 impl<K: Ord + Clone> Buckets<K> {
     /// No caller yet.
     pub fn new(per_minute: u32, max_callers: usize) -> Self {
-        Self { per_minute, max_callers, buckets: BTreeMap::new() }
+        Self {
+            per_minute,
+            max_callers,
+            buckets: BTreeMap::new(),
+        }
     }
 
     /// Takes one of `caller`'s tokens, if there is one. With the table full, a caller that is not in it has

@@ -23,7 +23,11 @@ impl BootMillis {
         clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Self(0), |time| {
             let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
             let nanoseconds = u64::try_from(time.tv_nsec()).unwrap_or(0);
-            Self(seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000))
+            Self(
+                seconds
+                    .saturating_mul(1000)
+                    .saturating_add(nanoseconds / 1_000_000),
+            )
         })
     }
 }

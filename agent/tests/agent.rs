@@ -1,5 +1,16 @@
 //! The real agent as a process, with real sockets and confined processes: policy, keys, calls, refusals.
 
+// A test's helpers may panic: that is how they say what they found.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
 mod world;
 
 use std::sync::{Arc, Mutex};
@@ -39,7 +50,10 @@ struct Extras<'a> {
     workload: bool,
 }
 
-const NOTHING: Extras<'_> = Extras { keys: "", workload: false };
+const NOTHING: Extras<'_> = Extras {
+    keys: "",
+    workload: false,
+};
 
 impl Scene {
     fn start(world: World, answer: PolicyAnswer, bundle: SignedFile, extras: &Extras<'_>) -> Self {
@@ -67,7 +81,15 @@ impl Scene {
             );
         }
         let agent = Agent::start(&path, &config);
-        Self { world, nsm, bundle, source, agent, address, _guards: (guard, server) }
+        Self {
+            world,
+            nsm,
+            bundle,
+            source,
+            agent,
+            address,
+            _guards: (guard, server),
+        }
     }
 
     /// With one bundle, and the release that is running as `status`.
@@ -120,7 +142,10 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
     let bundle = narthex_policy::Digest384::of(&scene.bundle.bytes);
     let pcr16 = scene.nsm.describe_pcr(16).unwrap();
-    assert_eq!((pcr16.data, pcr16.locked), (Pcr::of_boot_bundle(&bundle).0.to_vec(), true));
+    assert_eq!(
+        (pcr16.data, pcr16.locked),
+        (Pcr::of_boot_bundle(&bundle).0.to_vec(), true)
+    );
     assert_eq!(scene.nsm.describe().unwrap().locked_pcrs.len(), 32);
 
     let operator = scene.operator().await;
@@ -131,8 +156,11 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     assert_eq!(statement.log_check, LogCheck::InsecureWithoutLedger);
     assert_eq!(statement.module_id.as_str(), world::module_id());
 
-    for (counter, action) in
-        Action::ALL.iter().filter(|action| !action.is_write()).copied().enumerate()
+    for (counter, action) in Action::ALL
+        .iter()
+        .filter(|action| !action.is_write())
+        .copied()
+        .enumerate()
     {
         let body = scene.read(action, u64::try_from(counter).unwrap()).await;
         assert_eq!(body.action.name(), action.name());
@@ -144,8 +172,14 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     let root = nix::unistd::geteuid().is_root();
     assert_eq!(flag(&health, FieldName::HealthGateOwnUser), root);
     let status = scene.read(Action::Status, 901).await;
-    assert_eq!(status.value(FieldName::StatusFailures), Some(Value::Count(0)));
-    assert_eq!(status.value(FieldName::StatusActions), Some(Value::Count(19)));
+    assert_eq!(
+        status.value(FieldName::StatusFailures),
+        Some(Value::Count(0))
+    );
+    assert_eq!(
+        status.value(FieldName::StatusActions),
+        Some(Value::Count(19))
+    );
 }
 
 #[tokio::test]
@@ -154,7 +188,10 @@ async fn the_gate_is_confined_and_started_again_when_it_dies() {
     let gate = scene.agent.gate().expect("a gate");
     assert_eq!(status_of(gate, "Seccomp:").as_deref(), Some("2"));
     assert_eq!(status_of(gate, "NoNewPrivs:").as_deref(), Some("1"));
-    assert_eq!(status_of(gate, "CapEff:").as_deref(), Some("0000000000000000"));
+    assert_eq!(
+        status_of(gate, "CapEff:").as_deref(),
+        Some("0000000000000000")
+    );
     if nix::unistd::geteuid().is_root() {
         assert_eq!(
             status_of(gate, "Uid:").as_deref(),
@@ -175,7 +212,10 @@ async fn the_gate_is_confined_and_started_again_when_it_dies() {
         })
         .await;
     let health = scene.read(Action::Health, 1).await;
-    assert_eq!(health.value(FieldName::HealthGateRestarts), Some(Value::Count(1)));
+    assert_eq!(
+        health.value(FieldName::HealthGateRestarts),
+        Some(Value::Count(1))
+    );
 }
 
 #[tokio::test]
@@ -195,7 +235,10 @@ async fn calls_are_refused_each_for_its_own_reason() {
     assert_eq!(refusal(&other.call(&call).await), "call.session");
 
     let stranger = world.call(&world.read_order("mallory"), "mallory", session, read(2));
-    assert_eq!(refusal(&operator.call(&stranger).await), "signature.unknown_signer");
+    assert_eq!(
+        refusal(&operator.call(&stranger).await),
+        "signature.unknown_signer"
+    );
 
     let mut altered = world.call(&order, "olga", session, read(3));
     altered.order.extend_from_slice(b"\n");
@@ -213,20 +256,36 @@ async fn calls_are_refused_each_for_its_own_reason() {
     assert_eq!(refusal(&operator.call(&call).await), "order.wrong_boot");
 
     let restart = world.write_order("restart-workload", &boot_id);
-    let call = world.call(&restart, "olga", session, What::write(Action::RestartWorkload));
-    assert_eq!(refusal(&operator.call(&call).await), "call.nothing_to_act_on");
+    let call = world.call(
+        &restart,
+        "olga",
+        session,
+        What::write(Action::RestartWorkload),
+    );
+    assert_eq!(
+        refusal(&operator.call(&call).await),
+        "call.nothing_to_act_on"
+    );
 
-    assert_eq!(refusal(&operator.raw(b"garbage").await), "message.malformed");
+    assert_eq!(
+        refusal(&operator.raw(b"garbage").await),
+        "message.malformed"
+    );
 
     let policy = scene.read(Action::Policy, 4).await;
     // The read above is the second accepted call; the restart was accepted and then found no workload.
-    let Some(Value::Count(refused)) = policy.value(FieldName::PolicyRefused) else { panic!() };
+    let Some(Value::Count(refused)) = policy.value(FieldName::PolicyRefused) else {
+        panic!()
+    };
     assert!(refused >= 8, "{refused}");
 }
 
 #[tokio::test]
 async fn an_approved_shutdown_ends_the_agent_in_good_order() {
-    let extras = Extras { keys: "", workload: true };
+    let extras = Extras {
+        keys: "",
+        workload: true,
+    };
     let mut scene = Scene::with_release(World::new(), "current", &extras).listening();
     scene
         .until("the workload runs", async |scene| {
@@ -257,30 +316,53 @@ async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
     world.static_key = *StaticSecret::from_bytes(&secret).public().as_bytes();
     let name = KeyName::new("db").unwrap();
     let digest = commitment(&name, 1, &SecretBytes::copied_from(KEY));
-    world.commitments.push(("db".to_owned(), 1, digest.to_hex()));
+    world
+        .commitments
+        .push(("db".to_owned(), 1, digest.to_hex()));
     let (address, service) = key_service(&secret, KeyConduct::Refuse);
     let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
-    let extras = Extras { keys: &keys, workload: true };
+    let extras = Extras {
+        keys: &keys,
+        workload: true,
+    };
     let scene = Scene::with_release(world, "current", &extras).listening();
 
     // Refused, then another key than the one committed to: the agent waits, the workload does not start.
     scene.agent.wait_for("keys were not received: key.account");
     let health = scene.read(Action::Health, 1).await;
-    assert_eq!(health.value(FieldName::HealthState), Some(Value::State(State::WaitingForKeys)));
-    assert_eq!(health.value(FieldName::HealthWorkload), Some(Value::State(State::NotStarted)));
-    *service.conduct.lock().unwrap() = KeyConduct::Release(b"another key of 32 bytes.........".to_vec());
-    scene.agent.wait_for("keys were not received: keys.wrong_commitment");
+    assert_eq!(
+        health.value(FieldName::HealthState),
+        Some(Value::State(State::WaitingForKeys))
+    );
+    assert_eq!(
+        health.value(FieldName::HealthWorkload),
+        Some(Value::State(State::NotStarted))
+    );
+    *service.conduct.lock().unwrap() =
+        KeyConduct::Release(b"another key of 32 bytes.........".to_vec());
+    scene
+        .agent
+        .wait_for("keys were not received: keys.wrong_commitment");
 
     *service.conduct.lock().unwrap() = KeyConduct::Release(KEY.to_vec());
     scene.agent.wait_for("keys were received");
     scene
         .until("ready", async |scene| {
-            flag(&scene.read(Action::Health, rand_counter()).await, FieldName::HealthReady)
+            flag(
+                &scene.read(Action::Health, rand_counter()).await,
+                FieldName::HealthReady,
+            )
         })
         .await;
     let fields = scene.read(Action::Keys, 2).await;
-    assert_eq!(fields.value(FieldName::KeyState), Some(Value::State(State::Received)));
-    assert_eq!(fields.value(FieldName::KeyCommitment), Some(Value::Digest(digest)));
+    assert_eq!(
+        fields.value(FieldName::KeyState),
+        Some(Value::State(State::Received))
+    );
+    assert_eq!(
+        fields.value(FieldName::KeyCommitment),
+        Some(Value::Digest(digest))
+    );
     // Each request had its own session, and a document that binds it.
     let requests = service.requests.lock().unwrap().clone();
     assert!(requests.len() >= 3);
@@ -297,7 +379,10 @@ async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
         })
         .await;
     let fields = scene.read(Action::Keys, 3).await;
-    assert_eq!(fields.value(FieldName::KeyState), Some(Value::State(State::Missing)));
+    assert_eq!(
+        fields.value(FieldName::KeyState),
+        Some(Value::State(State::Missing))
+    );
     let mut operator = scene.operator().await;
     assert_eq!(operator.statement().release, ReleaseState::Revoked);
     let boot_id = BootId(operator.statement().boot_id.0);
@@ -311,12 +396,23 @@ async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
 async fn a_false_key_service_gets_no_request() {
     let mut world = World::new();
     world.static_key = *StaticSecret::from_bytes(&[7; 32]).public().as_bytes();
-    world.commitments.push(("db".to_owned(), 1, "ab".repeat(48)));
+    world
+        .commitments
+        .push(("db".to_owned(), 1, "ab".repeat(48)));
     let (address, service) = key_service(&[8; 32], KeyConduct::Release(KEY.to_vec()));
     let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
-    let scene =
-        Scene::with_release(world, "current", &Extras { keys: &keys, workload: false }).listening();
-    scene.agent.wait_for("keys were not received: fetcher.handshake");
+    let scene = Scene::with_release(
+        world,
+        "current",
+        &Extras {
+            keys: &keys,
+            workload: false,
+        },
+    )
+    .listening();
+    scene
+        .agent
+        .wait_for("keys were not received: fetcher.handshake");
     assert!(service.requests.lock().unwrap().is_empty());
 }
 
@@ -325,25 +421,39 @@ async fn successors_and_stops_are_taken_at_run_time() {
     let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
     let mut oscar = scene.operator().await;
     let order = scene.world.read_order("oscar");
-    let call =
-        |operator: &Operator, counter| {
-            let what = What::read(Action::Uptime, counter);
-            scene.world.call(&order, "oscar", operator.session(), what)
-        };
+    let call = |operator: &Operator, counter| {
+        let what = What::read(Action::Uptime, counter);
+        scene.world.call(&order, "oscar", operator.session(), what)
+    };
     let first = call(&oscar, 0);
     assert!(matches!(oscar.call(&first).await, CallAnswer::Done(_)));
 
     // A leaver: the very next call in the open session is refused.
-    scene.source.lock().unwrap().stops.push(wire(&scene.world.stop_person(1, "oscar")));
+    scene
+        .source
+        .lock()
+        .unwrap()
+        .stops
+        .push(wire(&scene.world.stop_person(1, "oscar")));
     scene.agent.wait_for("a stop statement was taken");
     let second = call(&oscar, 1);
     assert_eq!(refusal(&oscar.call(&second).await), "person.stopped");
 
     // A successor signed by one reviewer is refused, one signed by two is in force; PCR16 stays.
-    let under_signed = scene.world.bundle_signed_by(Some((&scene.bundle, 1)), &["alice"]);
-    scene.source.lock().unwrap().bundles.push(wire(&under_signed));
+    let under_signed = scene
+        .world
+        .bundle_signed_by(Some((&scene.bundle, 1)), &["alice"]);
+    scene
+        .source
+        .lock()
+        .unwrap()
+        .bundles
+        .push(wire(&under_signed));
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!(scene.operator().await.statement().bundle_in_force.version, 1);
+    assert_eq!(
+        scene.operator().await.statement().bundle_in_force.version,
+        1
+    );
     // The same file comes again with the signature it lacked.
     let successor = scene.world.bundle(Some((&scene.bundle, 1)));
     assert_eq!(successor.bytes, under_signed.bytes);
@@ -359,18 +469,31 @@ async fn successors_and_stops_are_taken_at_run_time() {
 async fn an_under_signed_or_expired_policy_is_never_served() {
     let world = World::new();
     let bundle = world.bundle_signed_by(None, &["alice"]);
-    let answer = PolicyAnswer { bundles: vec![wire(&bundle)], ..PolicyAnswer::default() };
+    let answer = PolicyAnswer {
+        bundles: vec![wire(&bundle)],
+        ..PolicyAnswer::default()
+    };
     let scene = Scene::start(world, answer, bundle, &NOTHING);
-    scene.agent.wait_for("gave no acceptable policy: bundle.under_signed");
+    scene
+        .agent
+        .wait_for("gave no acceptable policy: bundle.under_signed");
     let mut world = World::new();
     world.bundle_expires = narthex_policy::UnixMillis(world.issued.0 + 1000);
     let bundle = world.bundle(None);
-    let answer = PolicyAnswer { bundles: vec![wire(&bundle)], ..PolicyAnswer::default() };
+    let answer = PolicyAnswer {
+        bundles: vec![wire(&bundle)],
+        ..PolicyAnswer::default()
+    };
     let expired = Scene::start(world, answer, bundle, &NOTHING);
-    expired.agent.wait_for("gave no acceptable policy: bundle.expired");
+    expired
+        .agent
+        .wait_for("gave no acceptable policy: bundle.expired");
     for scene in [&scene, &expired] {
         assert!(Operator::connect(&scene.address).await.is_err());
-        assert!(!scene.nsm.describe_pcr(16).unwrap().locked, "PCR16 is untouched");
+        assert!(
+            !scene.nsm.describe_pcr(16).unwrap().locked,
+            "PCR16 is untouched"
+        );
     }
 }
 
@@ -405,12 +528,19 @@ async fn connections_beyond_the_limit_are_turned_away_and_counted() {
     drop(operators);
     scene
         .until("counted", async |scene| {
-            let Ok(mut operator) = Operator::connect(&scene.address).await else { return false };
+            let Ok(mut operator) = Operator::connect(&scene.address).await else {
+                return false;
+            };
             let order = scene.world.read_order("olga");
             let what = What::read(Action::Connections, rand_counter());
             let call = scene.world.call(&order, "olga", operator.session(), what);
-            let CallAnswer::Done(body) = operator.call(&call).await else { return false };
-            matches!(body.value(FieldName::ConnectionsGateLimited), Some(Value::Count(1..)))
+            let CallAnswer::Done(body) = operator.call(&call).await else {
+                return false;
+            };
+            matches!(
+                body.value(FieldName::ConnectionsGateLimited),
+                Some(Value::Count(1..))
+            )
         })
         .await;
 }

@@ -3,6 +3,17 @@
 //! The program speaks the IPC of the gate to a real supervisor core over a socket pair. It knows everything a
 //! gate knows: sessions, their handshake hashes, and the calls of honest operators.
 
+// A test's helpers may panic: that is how they say what they found.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
 mod world;
 
 use std::rc::Rc;
@@ -57,12 +68,19 @@ impl Scene {
         let identity = Identity {
             module_id: ModuleId::new(&module_id()).unwrap(),
             boot_id: narthex_channel::diagnostics::BootId(BOOT_ID.0),
-            measurements: Measurements { pcr0, pcr1, pcr2, pcr8: None },
+            measurements: Measurements {
+                pcr0,
+                pcr1,
+                pcr2,
+                pcr8: None,
+            },
         };
         let boot = BootMillis::read();
         let now = Now { trusted: now, boot };
         let mut authority = Authority::new(identity, policy, &config.gate, now);
-        authority.add_release(&world.release(1, "current"), now).unwrap();
+        authority
+            .add_release(&world.release(1, "current"), now)
+            .unwrap();
         let booted = Booted {
             module: Module::new(mock_nsm()),
             time: TrustedTime::start(now.trusted, boot),
@@ -79,22 +97,35 @@ impl Scene {
         let (gate, near) = UnixStream::pair().unwrap();
         let linked = core.clone();
         let link = tokio::task::spawn_local(async move { link(&linked, near).await });
-        Self { world, core, gate, link }
+        Self {
+            world,
+            core,
+            gate,
+            link,
+        }
     }
 
     async fn say(&mut self, message: FromGate) {
-        ipc::write_message(&mut self.gate, &message, MAX_GATE_MESSAGE_BYTES).await.unwrap();
+        ipc::write_message(&mut self.gate, &message, MAX_GATE_MESSAGE_BYTES)
+            .await
+            .unwrap();
     }
 
     async fn hear(&mut self) -> ToGate {
         let message = ipc::read_message(&mut self.gate, MAX_GATE_MESSAGE_BYTES);
-        let message = tokio::time::timeout(Duration::from_secs(10), message).await.unwrap();
+        let message = tokio::time::timeout(Duration::from_secs(10), message)
+            .await
+            .unwrap();
         ipc::decode(&message.unwrap()).unwrap()
     }
 
     async fn open(&mut self, connection: u32, session: HandshakeHash) -> ToGate {
         let handshake_hash = ByteArray::from(*session.as_bytes());
-        self.say(FromGate::Opened { connection, handshake_hash }).await;
+        self.say(FromGate::Opened {
+            connection,
+            handshake_hash,
+        })
+        .await;
         self.hear().await
     }
 
@@ -104,9 +135,16 @@ impl Scene {
 
     async fn raw_call(&mut self, connection: u32, content: Vec<u8>) -> CallAnswer {
         let content = ByteVec::from(content);
-        self.say(FromGate::Call { connection, content }).await;
+        self.say(FromGate::Call {
+            connection,
+            content,
+        })
+        .await;
         match self.hear().await {
-            ToGate::Send { connection: answered, content } => {
+            ToGate::Send {
+                connection: answered,
+                content,
+            } => {
                 assert_eq!(answered, connection);
                 CallAnswer::from_bytes(&content).unwrap()
             }
@@ -116,12 +154,14 @@ impl Scene {
 
     fn health(&self, session: HandshakeHash, counter: u64) -> CallRequest {
         let order = self.world.read_order("olga");
-        self.world.call(&order, "olga", session, What::read(Action::Health, counter))
+        self.world
+            .call(&order, "olga", session, What::read(Action::Health, counter))
     }
 
     fn shutdown(&self, session: HandshakeHash) -> CallRequest {
         let order = self.world.write_order("shutdown", &BOOT_ID);
-        self.world.call(&order, "olga", session, What::write(Action::Shutdown))
+        self.world
+            .call(&order, "olga", session, What::write(Action::Shutdown))
     }
 
     fn is_shutting_down(&self) -> bool {
@@ -149,10 +189,15 @@ async fn on_one_thread(test: impl Future<Output = ()>) {
 async fn honest_words_work_and_the_document_binds_the_session() {
     on_one_thread(async {
         let mut scene = Scene::start();
-        let ToGate::Send { content, .. } = scene.open(1, hash(1)).await else { panic!() };
+        let ToGate::Send { content, .. } = scene.open(1, hash(1)).await else {
+            panic!()
+        };
         let welcome = Welcome::from_bytes(&content).unwrap();
         let user_data = Welcome::user_data(&hash(1), &welcome.statement);
-        let found = welcome.document.windows(48).any(|window| window == user_data.as_bytes());
+        let found = welcome
+            .document
+            .windows(48)
+            .any(|window| window == user_data.as_bytes());
         assert!(found, "the document carries the binding digest");
         let call = scene.health(hash(1), 0);
         assert!(matches!(scene.call(1, &call).await, CallAnswer::Done(_)));
@@ -170,7 +215,12 @@ async fn a_session_that_was_never_attested_does_not_exist() {
         let mut scene = Scene::start();
         let call = scene.shutdown(hash(1));
         let content = ByteVec::from(bytes(&call));
-        scene.say(FromGate::Call { connection: 1, content }).await;
+        scene
+            .say(FromGate::Call {
+                connection: 1,
+                content,
+            })
+            .await;
         assert!(closed(&scene.hear().await));
         assert!(!scene.is_shutting_down());
         assert_eq!(scene.refused(), 1, "the attempt is recorded");
@@ -218,7 +268,10 @@ async fn altered_orders_calls_and_approvals_are_refused() {
         let good = scene.shutdown(hash(1));
 
         let mut order = good.clone();
-        order.order = String::from_utf8(order.order).unwrap().replace("olga", "alice").into_bytes();
+        order.order = String::from_utf8(order.order)
+            .unwrap()
+            .replace("olga", "alice")
+            .into_bytes();
         assert_eq!(refusal(&scene.call(1, &order).await), "signature.invalid");
 
         let mut call = good.clone();
@@ -229,9 +282,15 @@ async fn altered_orders_calls_and_approvals_are_refused() {
 
         let mut approvals = good.clone();
         approvals.approvals = vec![good.order_signature.clone()];
-        assert_eq!(refusal(&scene.call(1, &approvals).await), "signature.namespace");
+        assert_eq!(
+            refusal(&scene.call(1, &approvals).await),
+            "signature.namespace"
+        );
         approvals.approvals = Vec::new();
-        assert_eq!(refusal(&scene.call(1, &approvals).await), "order.under_approved");
+        assert_eq!(
+            refusal(&scene.call(1, &approvals).await),
+            "order.under_approved"
+        );
 
         // The read order's call, which the gate has seen, under the write order it would like.
         let mut mixed = good.clone();
@@ -248,7 +307,10 @@ async fn numbers_and_hashes_cannot_be_taken_twice() {
     on_one_thread(async {
         let mut scene = Scene::start();
         assert!(!closed(&scene.open(1, hash(1)).await));
-        assert!(closed(&scene.open(2, hash(1)).await), "the hash of an open session");
+        assert!(
+            closed(&scene.open(2, hash(1)).await),
+            "the hash of an open session"
+        );
         let refused = scene.refused();
         // The number of an open session: refused, and the open session is closed for safety.
         assert!(closed(&scene.open(1, hash(3)).await));
@@ -263,7 +325,10 @@ async fn a_session_that_ends_while_it_is_being_attested_leaves_nothing_behind() 
         let mut scene = Scene::start();
         for number in 0..40 {
             let handshake_hash = ByteArray::from([100 + number as u8; 32]);
-            let opened = FromGate::Opened { connection: number, handshake_hash };
+            let opened = FromGate::Opened {
+                connection: number,
+                handshake_hash,
+            };
             let closed = FromGate::Closed { connection: number };
             let (opened, closed) = (ipc::encode(&opened), ipc::encode(&closed));
             let mut both = Vec::new();
@@ -296,12 +361,18 @@ async fn garbage_inside_a_call_is_refused_and_outside_ends_the_gate() {
     on_one_thread(async {
         let mut scene = Scene::start();
         scene.open(1, hash(1)).await;
-        assert_eq!(refusal(&scene.raw_call(1, vec![0xff; 100]).await), "message.malformed");
+        assert_eq!(
+            refusal(&scene.raw_call(1, vec![0xff; 100]).await),
+            "message.malformed"
+        );
         let long = vec![0; 200 * 1024];
         assert_eq!(refusal(&scene.raw_call(1, long).await), "message.too_long");
         let mut trailing = bytes(&scene.health(hash(1), 0));
         trailing.push(0);
-        assert_eq!(refusal(&scene.raw_call(1, trailing).await), "message.trailing");
+        assert_eq!(
+            refusal(&scene.raw_call(1, trailing).await),
+            "message.trailing"
+        );
         scene.gate.write_all(&[0, 0, 0, 3, 1, 2, 3]).await.unwrap();
         assert_eq!(scene.link.await.unwrap(), IpcError::Malformed);
     })
@@ -311,14 +382,22 @@ async fn garbage_inside_a_call_is_refused_and_outside_ends_the_gate() {
 #[tokio::test]
 async fn every_broken_frame_has_its_reason() {
     on_one_thread(async {
-        let oversize = u32::try_from(MAX_GATE_MESSAGE_BYTES + 1).unwrap().to_be_bytes().to_vec();
+        let oversize = u32::try_from(MAX_GATE_MESSAGE_BYTES + 1)
+            .unwrap()
+            .to_be_bytes()
+            .to_vec();
         let confined_again = {
             let message = ipc::encode(&FromGate::Confined { user_changed: true });
             let length = u32::try_from(message.len()).unwrap().to_be_bytes();
             [length.to_vec(), message].concat()
         };
         let tally = ipc::encode(&FromGate::Tally(GateTally::default()));
-        let longer = [&[0, 0, 0, u8::try_from(tally.len() + 1).unwrap()][..], &tally, &[0]].concat();
+        let longer = [
+            &[0, 0, 0, u8::try_from(tally.len() + 1).unwrap()][..],
+            &tally,
+            &[0],
+        ]
+        .concat();
         let cases = [
             (oversize, IpcError::Length),
             (vec![0; 4], IpcError::Length),
@@ -348,7 +427,12 @@ async fn a_gate_that_never_reads_does_not_make_the_supervisor_hoard() {
         let flood = async {
             loop {
                 let content = ByteVec::from(call.clone());
-                scene.say(FromGate::Call { connection: 1, content }).await;
+                scene
+                    .say(FromGate::Call {
+                        connection: 1,
+                        content,
+                    })
+                    .await;
             }
         };
         let flood = tokio::time::timeout(Duration::from_secs(2), flood);

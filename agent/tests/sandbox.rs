@@ -5,6 +5,17 @@
 //! shipped one, and a forbidden system call ends the process with SIGSYS. With `landlock` the last step is
 //! left out, so that the second line of defence is seen to hold without the first.
 
+// A test's helpers may panic: that is how they say what they found.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
 #![allow(unsafe_code)] // The attempts are raw system calls; a wrapper might not make them.
 
 use std::io::Write;
@@ -50,38 +61,116 @@ const fn denied(
     make: fn() -> Result<(), Errno>,
     landlock: Option<Expected>,
 ) -> Attempt {
-    Attempt { name, make, gate: Killed, fetcher: Killed, landlock }
+    Attempt {
+        name,
+        make,
+        gate: Killed,
+        fetcher: Killed,
+        landlock,
+    }
 }
 
 const ATTEMPTS: &[Attempt] = &[
     // Files, the NSM's device and other processes' memory among them.
-    denied("open-file", || open(c"/etc/passwd", libc::O_RDONLY), Some(Fails(Errno::EACCES))),
-    denied("open-directory", || open(c"/", libc::O_RDONLY | libc::O_DIRECTORY), Some(Fails(Errno::EACCES))),
+    denied(
+        "open-file",
+        || open(c"/etc/passwd", libc::O_RDONLY),
+        Some(Fails(Errno::EACCES)),
+    ),
+    denied(
+        "open-directory",
+        || open(c"/", libc::O_RDONLY | libc::O_DIRECTORY),
+        Some(Fails(Errno::EACCES)),
+    ),
     denied("open-nsm", || open(c"/dev/nsm", libc::O_RDWR), None),
-    denied("open-null-device", || open(c"/dev/null", libc::O_RDWR), Some(Fails(Errno::EACCES))),
-    denied("open-own-memory", || open(c"/proc/self/mem", libc::O_RDWR), Some(Fails(Errno::EACCES))),
-    denied("create-file", || open(c"/tmp/narthex-probe", libc::O_CREAT | libc::O_WRONLY), Some(Fails(Errno::EACCES))),
+    denied(
+        "open-null-device",
+        || open(c"/dev/null", libc::O_RDWR),
+        Some(Fails(Errno::EACCES)),
+    ),
+    denied(
+        "open-own-memory",
+        || open(c"/proc/self/mem", libc::O_RDWR),
+        Some(Fails(Errno::EACCES)),
+    ),
+    denied(
+        "create-file",
+        || open(c"/tmp/narthex-probe", libc::O_CREAT | libc::O_WRONLY),
+        Some(Fails(Errno::EACCES)),
+    ),
     denied("open-with-openat2", openat2, Some(Fails(Errno::EACCES))),
-    denied("make-directory", || call(unsafe { libc::mkdir(c"/tmp/narthex-probe".as_ptr(), 0o700) }), Some(Fails(Errno::EACCES))),
-    denied("remove-file", || call(unsafe { libc::unlink(c"/tmp/narthex-probe".as_ptr()) }), None),
+    denied(
+        "make-directory",
+        || call(unsafe { libc::mkdir(c"/tmp/narthex-probe".as_ptr(), 0o700) }),
+        Some(Fails(Errno::EACCES)),
+    ),
+    denied(
+        "remove-file",
+        || call(unsafe { libc::unlink(c"/tmp/narthex-probe".as_ptr()) }),
+        None,
+    ),
     denied("read-link", read_link, None),
     denied("stat", stat, None),
     // The keys' directory, as a path the supervisor's configuration would give it.
-    denied("open-keys", || open(c"/run/narthex/keys", libc::O_RDONLY), None),
+    denied(
+        "open-keys",
+        || open(c"/run/narthex/keys", libc::O_RDONLY),
+        None,
+    ),
     // Sockets of every kind.
-    denied("socket-unix", || socket(libc::AF_UNIX, libc::SOCK_STREAM), None),
-    denied("socket-tcp", || socket(libc::AF_INET, libc::SOCK_STREAM), None),
-    denied("socket-tcp6", || socket(libc::AF_INET6, libc::SOCK_STREAM), None),
-    denied("socket-udp", || socket(libc::AF_INET, libc::SOCK_DGRAM), None),
-    denied("socket-vsock", || socket(libc::AF_VSOCK, libc::SOCK_STREAM), None),
-    denied("socket-netlink", || socket(libc::AF_NETLINK, libc::SOCK_RAW), None),
-    denied("socket-packet", || socket(libc::AF_PACKET, libc::SOCK_RAW), None),
+    denied(
+        "socket-unix",
+        || socket(libc::AF_UNIX, libc::SOCK_STREAM),
+        None,
+    ),
+    denied(
+        "socket-tcp",
+        || socket(libc::AF_INET, libc::SOCK_STREAM),
+        None,
+    ),
+    denied(
+        "socket-tcp6",
+        || socket(libc::AF_INET6, libc::SOCK_STREAM),
+        None,
+    ),
+    denied(
+        "socket-udp",
+        || socket(libc::AF_INET, libc::SOCK_DGRAM),
+        None,
+    ),
+    denied(
+        "socket-vsock",
+        || socket(libc::AF_VSOCK, libc::SOCK_STREAM),
+        None,
+    ),
+    denied(
+        "socket-netlink",
+        || socket(libc::AF_NETLINK, libc::SOCK_RAW),
+        None,
+    ),
+    denied(
+        "socket-packet",
+        || socket(libc::AF_PACKET, libc::SOCK_RAW),
+        None,
+    ),
     denied("socket-pair", socket_pair, None),
-    denied("connect-tcp", || tcp(libc::connect), Some(Fails(Errno::EACCES))),
+    denied(
+        "connect-tcp",
+        || tcp(libc::connect),
+        Some(Fails(Errno::EACCES)),
+    ),
     denied("bind-tcp", || tcp(libc::bind), Some(Fails(Errno::EACCES))),
-    denied("connect-abstract", connect_abstract, Some(Fails(Errno::EPERM))),
+    denied(
+        "connect-abstract",
+        connect_abstract,
+        Some(Fails(Errno::EPERM)),
+    ),
     denied("send-descriptor", send_descriptor, None),
-    denied("accept-plain", || call(unsafe { libc::accept(0, std::ptr::null_mut(), std::ptr::null_mut()) }), None),
+    denied(
+        "accept-plain",
+        || call(unsafe { libc::accept(0, std::ptr::null_mut(), std::ptr::null_mut()) }),
+        None,
+    ),
     Attempt {
         name: "accept4",
         make: || call(unsafe { libc::accept4(0, std::ptr::null_mut(), std::ptr::null_mut(), 0) }),
@@ -92,39 +181,135 @@ const ATTEMPTS: &[Attempt] = &[
     },
     // Processes and programs.
     denied("fork", fork, Some(Fails(Errno::EAGAIN))),
-    denied("thread", || std::thread::Builder::new().spawn(|| ()).map(|_| ()).map_err(|_| Errno::EAGAIN), None),
-    denied("exec", || exec(c"/proc/self/exe"), Some(Fails(Errno::EACCES))),
+    denied(
+        "thread",
+        || {
+            std::thread::Builder::new()
+                .spawn(|| ())
+                .map(|_| ())
+                .map_err(|_| Errno::EAGAIN)
+        },
+        None,
+    ),
+    denied(
+        "exec",
+        || exec(c"/proc/self/exe"),
+        Some(Fails(Errno::EACCES)),
+    ),
     denied("exec-descriptor", exec_descriptor, None),
-    denied("kill-supervisor", || call(unsafe { libc::kill(parent(), libc::SIGTERM) }), Some(Fails(Errno::EPERM))),
-    denied("probe-supervisor", || call(unsafe { libc::kill(parent(), 0) }), Some(Fails(Errno::EPERM))),
-    denied("trace-supervisor", || call_long(unsafe { libc::ptrace(libc::PTRACE_ATTACH, parent(), 0, 0) }), Some(Fails(Errno::EPERM))),
-    denied("read-supervisor-memory", read_parent_memory, Some(Fails(Errno::EPERM))),
-    denied("steal-descriptor", steal_descriptor, Some(Fails(Errno::EPERM))),
+    denied(
+        "kill-supervisor",
+        || call(unsafe { libc::kill(parent(), libc::SIGTERM) }),
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "probe-supervisor",
+        || call(unsafe { libc::kill(parent(), 0) }),
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "trace-supervisor",
+        || call_long(unsafe { libc::ptrace(libc::PTRACE_ATTACH, parent(), 0, 0) }),
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "read-supervisor-memory",
+        read_parent_memory,
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "steal-descriptor",
+        steal_descriptor,
+        Some(Fails(Errno::EPERM)),
+    ),
     // Mounts, roots, namespaces, users, the kernel.
     denied("mount", mount, Some(Fails(Errno::EPERM))),
-    denied("unmount", || call(unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) }), Some(Fails(Errno::EPERM))),
-    denied("chroot", || call(unsafe { libc::chroot(c"/".as_ptr()) }), Some(Fails(Errno::EPERM))),
-    denied("change-directory", || call(unsafe { libc::chdir(c"/tmp".as_ptr()) }), None),
-    denied("unshare-user", || call(unsafe { libc::unshare(libc::CLONE_NEWUSER) }), None),
+    denied(
+        "unmount",
+        || call(unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) }),
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "chroot",
+        || call(unsafe { libc::chroot(c"/".as_ptr()) }),
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "change-directory",
+        || call(unsafe { libc::chdir(c"/tmp".as_ptr()) }),
+        None,
+    ),
+    denied(
+        "unshare-user",
+        || call(unsafe { libc::unshare(libc::CLONE_NEWUSER) }),
+        None,
+    ),
     denied("set-user", || call(unsafe { libc::setuid(0) }), None),
     denied("raise-limit", raise_limit, Some(Fails(Errno::EPERM))),
-    denied("prctl", || call(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }), None),
-    denied("bpf", || call_long(unsafe { libc::syscall(libc::SYS_bpf, 0, 0, 0) }), None),
-    denied("io-uring", || call_long(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, 0) }), None),
-    denied("key-ring", || call_long(unsafe { libc::syscall(libc::SYS_keyctl, 0, 0, 0, 0, 0) }), None),
-    denied("user-fault", || call_long(unsafe { libc::syscall(libc::SYS_userfaultfd, 0) }), None),
-    denied("memory-file", || call(unsafe { libc::memfd_create(c"x".as_ptr(), 0) }), None),
+    denied(
+        "prctl",
+        || call(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }),
+        None,
+    ),
+    denied(
+        "bpf",
+        || call_long(unsafe { libc::syscall(libc::SYS_bpf, 0, 0, 0) }),
+        None,
+    ),
+    denied(
+        "io-uring",
+        || call_long(unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, 0) }),
+        None,
+    ),
+    denied(
+        "key-ring",
+        || call_long(unsafe { libc::syscall(libc::SYS_keyctl, 0, 0, 0, 0, 0) }),
+        None,
+    ),
+    denied(
+        "user-fault",
+        || call_long(unsafe { libc::syscall(libc::SYS_userfaultfd, 0) }),
+        None,
+    ),
+    denied(
+        "memory-file",
+        || call(unsafe { libc::memfd_create(c"x".as_ptr(), 0) }),
+        None,
+    ),
     denied("executable-memory", executable_memory, None),
-    denied("reboot", || call(unsafe { libc::reboot(libc::RB_DISABLE_CAD) }), Some(Fails(Errno::EPERM))),
-    denied("signal-owner", || call(unsafe { libc::fcntl(0, libc::F_SETOWN, parent()) }), None),
-    denied("duplicate-descriptor", || call(unsafe { libc::fcntl(0, libc::F_DUPFD, 50) }), None),
+    denied(
+        "reboot",
+        || call(unsafe { libc::reboot(libc::RB_DISABLE_CAD) }),
+        Some(Fails(Errno::EPERM)),
+    ),
+    denied(
+        "signal-owner",
+        || call(unsafe { libc::fcntl(0, libc::F_SETOWN, parent()) }),
+        None,
+    ),
+    denied(
+        "duplicate-descriptor",
+        || call(unsafe { libc::fcntl(0, libc::F_DUPFD, 50) }),
+        None,
+    ),
     // What the work consists of still works: a test in which everything fails would show nothing.
-    Attempt { name: "work", make: work, gate: Works, fetcher: Works, landlock: Some(Works) },
+    Attempt {
+        name: "work",
+        make: work,
+        gate: Works,
+        fetcher: Works,
+        landlock: Some(Works),
+    },
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         [_, "--probe", layer, attempt] => probe(layer, attempt),
         [_, "--list", ..] => ExitCode::SUCCESS,
         _ => run_all(),
@@ -149,7 +334,10 @@ fn run_all() -> ExitCode {
             let status = start(layer, attempt.name);
             if !as_expected(status, expected) {
                 failures += 1;
-                eprintln!("{layer}: {}: expected {expected:?}, got {status:?}", attempt.name);
+                eprintln!(
+                    "{layer}: {}: expected {expected:?}, got {status:?}",
+                    attempt.name
+                );
             }
         }
     }
@@ -163,7 +351,11 @@ fn run_all() -> ExitCode {
         }
     }
     println!("{made} attempts, {failures} not as expected");
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failures == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn start(layer: &str, attempt: &str) -> ExitStatus {
@@ -186,16 +378,37 @@ fn as_expected(status: ExitStatus, expected: Expected) -> bool {
 
 fn probe(layer: &str, name: &str) -> ExitCode {
     PARENT.store(nix::unistd::getppid().as_raw(), Ordering::Relaxed);
-    let user = nix::unistd::geteuid().is_root().then_some(UserIds { user: 64_123, group: 64_123 });
-    let profile = if layer == "fetcher" { Profile::Fetcher } else { Profile::Gate };
-    let plan = Plan { profile, user, max_open_files: 64 };
-    let Ok(prepared) = sandbox::prepare(plan) else { return ExitCode::from(NOT_CONFINED) };
+    let user = nix::unistd::geteuid().is_root().then_some(UserIds {
+        user: 64_123,
+        group: 64_123,
+    });
+    let profile = if layer == "fetcher" {
+        Profile::Fetcher
+    } else {
+        Profile::Gate
+    };
+    let plan = Plan {
+        profile,
+        user,
+        max_open_files: 64,
+    };
+    let Ok(prepared) = sandbox::prepare(plan) else {
+        return ExitCode::from(NOT_CONFINED);
+    };
     if layer != "landlock" {
-        let Ok(_) = prepared.seal() else { return ExitCode::from(NOT_CONFINED) };
+        let Ok(_) = prepared.seal() else {
+            return ExitCode::from(NOT_CONFINED);
+        };
     }
     let make = match name {
         "x32-getpid" => || call_long(unsafe { libc::syscall(0x4000_0000 | libc::SYS_getpid) }),
-        _ => ATTEMPTS.iter().find(|attempt| attempt.name == name).expect("known attempt").make,
+        _ => {
+            ATTEMPTS
+                .iter()
+                .find(|attempt| attempt.name == name)
+                .expect("known attempt")
+                .make
+        }
     };
     match make() {
         Ok(()) if name == "work" => ExitCode::SUCCESS,
@@ -228,15 +441,20 @@ fn openat2() -> Result<(), Errno> {
     let how = [0_u64; 3];
     let path = c"/etc/passwd".as_ptr();
     call_long(unsafe {
-        libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path, how.as_ptr(), size_of_val(&how))
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            path,
+            how.as_ptr(),
+            size_of_val(&how),
+        )
     })
 }
 
 fn read_link() -> Result<(), Errno> {
     let mut target = [0_u8; 64];
     let path = c"/proc/self/exe".as_ptr();
-    let length =
-        unsafe { libc::readlink(path, target.as_mut_ptr().cast(), target.len()) };
+    let length = unsafe { libc::readlink(path, target.as_mut_ptr().cast(), target.len()) };
     Errno::result(length).map(|_| ())
 }
 
@@ -275,11 +493,21 @@ fn connect_abstract() -> Result<(), Errno> {
     Errno::result(socket)?;
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    for (target, byte) in address.sun_path.iter_mut().zip(abstract_name(parent()).bytes()) {
+    for (target, byte) in address
+        .sun_path
+        .iter_mut()
+        .zip(abstract_name(parent()).bytes())
+    {
         *target = byte as libc::c_char;
     }
     let length = size_of::<libc::sa_family_t>() + abstract_name(parent()).len();
-    call(unsafe { libc::connect(socket, (&raw const address).cast(), length as libc::socklen_t) })
+    call(unsafe {
+        libc::connect(
+            socket,
+            (&raw const address).cast(),
+            length as libc::socklen_t,
+        )
+    })
 }
 
 fn abstract_name(process: libc::pid_t) -> String {
@@ -308,14 +536,27 @@ fn exec(path: &std::ffi::CStr) -> Result<(), Errno> {
 fn exec_descriptor() -> Result<(), Errno> {
     let (empty, null) = (c"".as_ptr(), std::ptr::null::<libc::c_char>());
     call_long(unsafe {
-        libc::syscall(libc::SYS_execveat, 0, empty, &null, &null, libc::AT_EMPTY_PATH)
+        libc::syscall(
+            libc::SYS_execveat,
+            0,
+            empty,
+            &null,
+            &null,
+            libc::AT_EMPTY_PATH,
+        )
     })
 }
 
 fn read_parent_memory() -> Result<(), Errno> {
     let mut byte = 0_u8;
-    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let remote = libc::iovec { iov_base: ATTEMPTS.as_ptr() as *mut libc::c_void, iov_len: 1 };
+    let local = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    let remote = libc::iovec {
+        iov_base: ATTEMPTS.as_ptr() as *mut libc::c_void,
+        iov_len: 1,
+    };
     let result = unsafe { libc::process_vm_readv(parent(), &local, 1, &remote, 1, 0) };
     Errno::result(result).map(|_| ())
 }
@@ -332,7 +573,10 @@ fn mount() -> Result<(), Errno> {
 }
 
 fn raise_limit() -> Result<(), Errno> {
-    let limit = libc::rlimit { rlim_cur: 10, rlim_max: 10 };
+    let limit = libc::rlimit {
+        rlim_cur: 10,
+        rlim_max: 10,
+    };
     call(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) })
 }
 
@@ -340,7 +584,11 @@ fn executable_memory() -> Result<(), Errno> {
     let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let memory = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) };
-    if memory == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(()) }
+    if memory == libc::MAP_FAILED {
+        Err(Errno::last())
+    } else {
+        Ok(())
+    }
 }
 
 /// Memory, randomness, time, and writing to a descriptor that was there before.
@@ -350,6 +598,8 @@ fn work() -> Result<(), Errno> {
     let filled = unsafe { libc::getrandom(random.as_mut_ptr().cast(), random.len(), 0) };
     Errno::result(filled)?;
     let _ = std::time::Instant::now();
-    std::io::stdout().write_all(&memory[..16]).map_err(|_| Errno::EIO)?;
+    std::io::stdout()
+        .write_all(&memory[..16])
+        .map_err(|_| Errno::EIO)?;
     std::io::stdout().flush().map_err(|_| Errno::EIO)
 }

@@ -1,8 +1,8 @@
 //! `health`, `version`, `uptime`, `connections`, `clock`: what the agent knows about itself.
 
-use narthex_channel::diagnostics::{Action, Field, FieldName, State, Value};
-use narthex_channel::UnixMillis;
 use narthex_channel::ProtocolVersion;
+use narthex_channel::UnixMillis;
+use narthex_channel::diagnostics::{Action, Field, FieldName, State, Value};
 use narthex_policy::Pcr;
 
 use super::{count, duration, flag, from_probes};
@@ -26,18 +26,23 @@ pub(super) fn health(core: &Core) -> Vec<Field> {
         && gate.running
         && (!configured || workload == WorkloadState::Running);
     let measurements = core.authority.borrow().identity().measurements;
-    let debug_mode =
-        [measurements.pcr0, measurements.pcr1, measurements.pcr2] == [Pcr::ZERO; 3];
+    let debug_mode = [measurements.pcr0, measurements.pcr1, measurements.pcr2] == [Pcr::ZERO; 3];
     vec![
         flag(FieldName::HealthReady, ready),
         Field::single(FieldName::HealthState, Value::State(state)),
-        Field::single(FieldName::HealthWorkload, Value::State(workload_state(workload))),
+        Field::single(
+            FieldName::HealthWorkload,
+            Value::State(workload_state(workload)),
+        ),
         flag(FieldName::HealthKeysComplete, keys_complete),
         flag(FieldName::HealthPolicyExpired, expired),
         flag(FieldName::HealthGateRunning, gate.running),
         count(FieldName::HealthGateRestarts, gate.restarts),
         flag(FieldName::HealthGateOwnUser, gate.user_changed),
-        flag(FieldName::HealthPrivileged, core.privileges == Privileges::Root),
+        flag(
+            FieldName::HealthPrivileged,
+            core.privileges == Privileges::Root,
+        ),
         flag(FieldName::HealthDebugMode, debug_mode),
     ]
 }
@@ -71,14 +76,22 @@ pub(super) fn version(core: &Core) -> Vec<Field> {
         FieldName::VersionKernelPatch,
     ];
     let numbers = kernel_version();
-    fields.extend(names.into_iter().zip(numbers).map(|(name, number)| count(name, number)));
+    fields.extend(
+        names
+            .into_iter()
+            .zip(numbers)
+            .map(|(name, number)| count(name, number)),
+    );
     fields
 }
 
 /// The three numbers at the front of the kernel's release; what follows them is text and stays out.
 fn kernel_version() -> [u64; 3] {
     let release = nix::sys::utsname::uname().ok();
-    let release = release.as_ref().and_then(|name| name.release().to_str()).unwrap_or_default();
+    let release = release
+        .as_ref()
+        .and_then(|name| name.release().to_str())
+        .unwrap_or_default();
     first_numbers(release)
 }
 
@@ -86,7 +99,10 @@ fn first_numbers(release: &str) -> [u64; 3] {
     let front = release.split(|character: char| !character.is_ascii_digit() && character != '.');
     let mut numbers = front.take(1).flat_map(|front| front.split('.'));
     std::array::from_fn(|_| {
-        numbers.next().and_then(|number| number.parse().ok()).unwrap_or_default()
+        numbers
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default()
     })
 }
 
@@ -95,14 +111,24 @@ pub(super) fn uptime(core: &Core) -> Vec<Field> {
     let mut fields = from_probes(core, Action::Uptime);
     fields.retain(|field| field.name != FieldName::UptimeAgent);
     let agent = BootMillis::read().0.saturating_sub(core.started.0);
-    fields.push(Field::single(FieldName::UptimeAgent, Value::Duration(agent)));
+    fields.push(Field::single(
+        FieldName::UptimeAgent,
+        Value::Duration(agent),
+    ));
     fields
 }
 
 /// The gate's connections, and the kernel's sockets.
 pub(super) fn connections(core: &Core) -> Vec<Field> {
-    let GateStatus { accepted, limited, faulty, timed_out, running: _, user_changed: _, restarts: _ } =
-        *core.gate.borrow();
+    let GateStatus {
+        accepted,
+        limited,
+        faulty,
+        timed_out,
+        running: _,
+        user_changed: _,
+        restarts: _,
+    } = *core.gate.borrow();
     let open = u64::try_from(core.authority.borrow().open_sessions()).unwrap_or(u64::MAX);
     let mut fields = vec![
         count(FieldName::ConnectionsGateOpen, open),

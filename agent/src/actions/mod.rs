@@ -100,7 +100,10 @@ async fn status(core: &Rc<Core>, connection: u32, call: &FreshCall) -> Vec<Field
         }
     }
     fields.push(Field::single(FieldName::StatusActions, Value::Count(done)));
-    fields.push(Field::single(FieldName::StatusFailures, Value::Count(failed)));
+    fields.push(Field::single(
+        FieldName::StatusFailures,
+        Value::Count(failed),
+    ));
     fields
 }
 

@@ -24,8 +24,13 @@ pub(super) async fn nsm(core: &Core) -> Result<Vec<Field>, CallRefusal> {
         module_id: _,
         digest: _,
     } = description;
-    let ModuleCounts { requests, failures, document_duration, document_slowest, documents: _ } =
-        core.module.counts();
+    let ModuleCounts {
+        requests,
+        failures,
+        document_duration,
+        document_slowest,
+        documents: _,
+    } = core.module.counts();
     let number = |name, number: u16| count(name, u64::from(number));
     let locked = u64::try_from(locked_pcrs.len()).unwrap_or(u64::MAX);
     Ok(vec![
@@ -44,15 +49,29 @@ pub(super) async fn nsm(core: &Core) -> Result<Vec<Field>, CallRefusal> {
 /// All registers that are not zero, and whether they are locked.
 pub(super) async fn pcrs(core: &Core) -> Result<Vec<Field>, CallRefusal> {
     let indices = (0..narthex_nsm::PCR_COUNT).collect();
-    let registers = core.module.registers(indices).await.map_err(|_| nsm_failed())?;
+    let registers = core
+        .module
+        .registers(indices)
+        .await
+        .map_err(|_| nsm_failed())?;
     let mut fields = Vec::new();
     for (index, register) in registers {
-        let Ok(value) = <[u8; 48]>::try_from(register.data) else { continue };
+        let Ok(value) = <[u8; 48]>::try_from(register.data) else {
+            continue;
+        };
         let value = Digest384::from_bytes(value);
         if value != Digest384::ZERO {
-            fields.push(Field::indexed(FieldName::PcrValue, index, Value::Digest(value)));
+            fields.push(Field::indexed(
+                FieldName::PcrValue,
+                index,
+                Value::Digest(value),
+            ));
         }
-        fields.push(Field::indexed(FieldName::PcrLocked, index, Value::Flag(register.locked)));
+        fields.push(Field::indexed(
+            FieldName::PcrLocked,
+            index,
+            Value::Flag(register.locked),
+        ));
     }
     Ok(fields)
 }
@@ -76,7 +95,12 @@ pub(super) async fn attest(
         }
         Parameters::None | Parameters::GraceSeconds(_) => of_session,
     };
-    let Attested { binding, document, document_bytes, timestamp } = attested;
+    let Attested {
+        binding,
+        document,
+        document_bytes,
+        timestamp,
+    } = attested;
     Ok(vec![
         Field::single(FieldName::AttestDocument, Value::Digest(document)),
         Field::single(FieldName::AttestLength, Value::Bytes(document_bytes)),

@@ -30,7 +30,12 @@ pub(super) fn policy(core: &Core) -> Vec<Field> {
         count(FieldName::PolicyRefused, chain.refused()),
         digest(FieldName::PolicyChainHead, chain.head()),
     ];
-    let SourceStatus { requests: _, failures, succeeded, next: _ } = *core.policy_status.borrow();
+    let SourceStatus {
+        requests: _,
+        failures,
+        succeeded,
+        next: _,
+    } = *core.policy_status.borrow();
     fields.push(count(FieldName::PolicyFailures, failures));
     if let Some(refreshed) = succeeded {
         fields.push(time(FieldName::PolicyRefreshed, refreshed.0));
@@ -56,7 +61,11 @@ pub(super) fn keys(core: &Core) -> Vec<Field> {
     for wanted in keyring.wanted() {
         let mut push = |name, value| {
             let selector = Selector::Key(wanted.name.clone());
-            fields.push(Field { name, selector, value });
+            fields.push(Field {
+                name,
+                selector,
+                value,
+            });
         };
         let Some(held) = keyring.held(&wanted.name) else {
             push(FieldName::KeyState, Value::State(State::Missing));
@@ -67,7 +76,12 @@ pub(super) fn keys(core: &Core) -> Vec<Field> {
         push(FieldName::KeyReceived, Value::Time(held.received));
         push(FieldName::KeyCommitment, Value::Digest(held.commitment));
     }
-    let SourceStatus { requests, failures, succeeded: _, next } = *core.key_status.borrow();
+    let SourceStatus {
+        requests,
+        failures,
+        succeeded: _,
+        next,
+    } = *core.key_status.borrow();
     fields.push(count(FieldName::KeyRequests, requests));
     fields.push(count(FieldName::KeyFailures, failures));
     if let Some(next) = next {

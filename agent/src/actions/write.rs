@@ -23,7 +23,9 @@ pub(super) fn restart_workload(
     let restarting = core.clone();
     tokio::task::spawn_local(async move {
         if let Err(error) = restarting.workload.restart(grace).await {
-            restarting.notices.say("the workload was not started again", error.id());
+            restarting
+                .notices
+                .say("the workload was not started again", error.id());
         }
         // A revocation that came in between has stopped a workload that is now started again.
         if restarting.revoked.get() {
@@ -43,8 +45,11 @@ pub(super) fn reload_keys(core: &Core) -> Result<Vec<Field>, CallRefusal> {
         return Err(CallRefusal::NothingToActOn);
     }
     let length = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    let received =
-        keyring.wanted().iter().filter(|wanted| keyring.held(&wanted.name).is_some()).count();
+    let received = keyring
+        .wanted()
+        .iter()
+        .filter(|wanted| keyring.held(&wanted.name).is_some())
+        .count();
     core.fetch_keys.notify_one();
     Ok(vec![
         flag(FieldName::ReloadKeysBegun, true),
@@ -56,8 +61,14 @@ pub(super) fn reload_keys(core: &Core) -> Result<Vec<Field>, CallRefusal> {
 /// Stops the workload, then the agent.
 pub(super) fn shutdown(core: &Core, grace: Option<Duration>) -> Vec<Field> {
     core.shutdown.send_replace(Some(Shutdown { grace }));
-    let configured =
-        core.config.workload.as_ref().map_or(0, |workload| workload.stop_grace_millis);
+    let configured = core
+        .config
+        .workload
+        .as_ref()
+        .map_or(0, |workload| workload.stop_grace_millis);
     let grace = grace.unwrap_or(Duration::from_millis(configured));
-    vec![flag(FieldName::ShutdownBegun, true), duration(FieldName::ShutdownGrace, grace)]
+    vec![
+        flag(FieldName::ShutdownBegun, true),
+        duration(FieldName::ShutdownGrace, grace),
+    ]
 }

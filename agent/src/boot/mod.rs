@@ -72,19 +72,29 @@ pub async fn boot(
     let source = PolicySource::new(config)?;
     let (policy, answer) = source.policy(exchanger, &time, notices).await?;
     registers::seal(&module, &policy)?;
-    notices.say("the policy is verified, PCR16 names it, all registers are locked", "");
+    notices.say(
+        "the policy is verified, PCR16 names it, all registers are locked",
+        "",
+    );
     let boot = BootMillis::read();
-    let now = Now { trusted: time.now(boot), boot };
+    let now = Now {
+        trusted: time.now(boot),
+        boot,
+    };
     let mut authority = Authority::new(identity, policy, &config.gate, now);
     let mut intake = Intake::default();
     intake.take(&answer, &mut authority, now);
-    Ok(Booted { module, time, authority, intake })
+    Ok(Booted {
+        module,
+        time,
+        authority,
+        intake,
+    })
 }
 
 fn start_time(module: &Module) -> Result<TrustedTime, AgentError> {
     let asked = BootMillis::read();
     let document = module.attest_now(AttestationRequest::default())?;
-    let timestamp =
-        own_document::timestamp(&document).map_err(|_| AgentError::NsmDocument)?;
+    let timestamp = own_document::timestamp(&document).map_err(|_| AgentError::NsmDocument)?;
     Ok(TrustedTime::start(UnixMillis(timestamp.0), asked))
 }

@@ -82,9 +82,8 @@ impl PolicySource {
             .map_err(Failure::Exchange)?;
         let chain: Vec<SignedFile> = answer.bundles.iter().map(signed_file).collect();
         let now = time.now(BootMillis::read());
-        let policy =
-            Policy::from_anchor(&self.anchor, &chain, narthex_policy::UnixMillis(now.0))
-                .map_err(|refusal| Failure::Policy(refusal.reason()))?;
+        let policy = Policy::from_anchor(&self.anchor, &chain, narthex_policy::UnixMillis(now.0))
+            .map_err(|refusal| Failure::Policy(refusal.reason()))?;
         Ok((policy, answer))
     }
 }

@@ -16,8 +16,7 @@ const POLICY_PCR: u16 = 16;
 /// first, and what PCR16 says would not be ours alone.
 pub(super) fn identify(module: &Module) -> Result<Identity, AgentError> {
     let description = module.describe_now()?;
-    let module_id =
-        ModuleId::new(&description.module_id).map_err(|_| AgentError::NsmDocument)?;
+    let module_id = ModuleId::new(&description.module_id).map_err(|_| AgentError::NsmDocument)?;
     let policy_pcr = module.register_now(POLICY_PCR)?;
     if policy_pcr.locked || policy_pcr.data != Pcr::ZERO.0 {
         return Err(AgentError::PcrAlreadyExtended);
@@ -41,7 +40,11 @@ pub(super) fn identify(module: &Module) -> Result<Identity, AgentError> {
 
 fn register(module: &Module, index: u16) -> Result<Pcr, AgentError> {
     let state = module.register_now(index)?;
-    state.data.try_into().map(Pcr).map_err(|_| AgentError::NsmDocument)
+    state
+        .data
+        .try_into()
+        .map(Pcr)
+        .map_err(|_| AgentError::NsmDocument)
 }
 
 /// Extends the bundle's digest into PCR16, locks all registers, and looks whether both happened.
@@ -75,17 +78,26 @@ mod tests {
         let module = Module::new(nsm);
         assert!(identify(&module).is_ok());
         module.extend_now(POLICY_PCR, b"somebody else").unwrap();
-        assert_eq!(identify(&module).unwrap_err(), AgentError::PcrAlreadyExtended);
+        assert_eq!(
+            identify(&module).unwrap_err(),
+            AgentError::PcrAlreadyExtended
+        );
     }
 
     #[test]
     fn a_register_that_was_locked_before_ends_the_boot() {
         let module = Module::new(Arc::new(mock()));
         module.lock_below_now(17).unwrap();
-        assert_eq!(identify(&module).unwrap_err(), AgentError::PcrAlreadyExtended);
+        assert_eq!(
+            identify(&module).unwrap_err(),
+            AgentError::PcrAlreadyExtended
+        );
     }
 
     fn mock() -> MockNsm {
-        MockNsm::new(DevelopmentAuthority::insecure_fixed(), MockConfig::example())
+        MockNsm::new(
+            DevelopmentAuthority::insecure_fixed(),
+            MockConfig::example(),
+        )
     }
 }

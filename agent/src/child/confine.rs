@@ -44,13 +44,21 @@ pub fn enter<T>(inherited: Inherited, profile: Profile) -> Result<(T, ConfinedLo
 where
     T: Setup + for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()> + minicbor::CborLen<()>,
 {
-    let Inherited { mut supervisor, work } = inherited;
+    let Inherited {
+        mut supervisor,
+        work,
+    } = inherited;
     let setup: T = ipc::read_setup(&mut supervisor).map_err(|_| PROTOCOL_BROKEN)?;
-    let plan =
-        Plan { profile, user: setup.user(), max_open_files: setup.max_open_files() };
+    let plan = Plan {
+        profile,
+        user: setup.user(),
+        max_open_files: setup.max_open_files(),
+    };
     let refused = |error: SandboxError| error.exit_code();
     let prepared = sandbox::prepare(plan).map_err(refused)?;
-    supervisor.set_nonblocking(true).map_err(|_| PROTOCOL_BROKEN)?;
+    supervisor
+        .set_nonblocking(true)
+        .map_err(|_| PROTOCOL_BROKEN)?;
     super::set_nonblocking(&work).map_err(|_| PROTOCOL_BROKEN)?;
     // The loop's descriptors are made here, because the filter will not let them be made later.
     let runtime = Builder::new_current_thread()
@@ -59,5 +67,13 @@ where
         .build()
         .map_err(|_| PROTOCOL_BROKEN)?;
     let confinement = prepared.seal().map_err(refused)?;
-    Ok((setup, ConfinedLoop { runtime, supervisor, work, confinement }))
+    Ok((
+        setup,
+        ConfinedLoop {
+            runtime,
+            supervisor,
+            work,
+            confinement,
+        },
+    ))
 }

@@ -33,15 +33,19 @@ pub fn take_inherited(supervisor: RawFd, work: RawFd) -> Result<Inherited, Errno
     }
     // SAFETY: both are open (checked above), distinct, and named by our parent for this process alone;
     // nothing else in this freshly started program owns them.
-    let (supervisor, work) =
-        unsafe { (UnixStream::from_raw_fd(supervisor), OwnedFd::from_raw_fd(work)) };
+    let (supervisor, work) = unsafe {
+        (
+            UnixStream::from_raw_fd(supervisor),
+            OwnedFd::from_raw_fd(work),
+        )
+    };
     Ok(Inherited { supervisor, work })
 }
 
 fn require_socket(fd: RawFd) -> Result<(), Errno> {
     let mut kind: libc::c_int = 0;
-    let mut length: libc::socklen_t = libc::socklen_t::try_from(size_of::<libc::c_int>())
-        .map_err(|_| Errno::EINVAL)?;
+    let mut length: libc::socklen_t =
+        libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(|_| Errno::EINVAL)?;
     // SAFETY: `kind` and `length` are live and of the sizes stated; a bad descriptor gives an error.
     let result = unsafe {
         libc::getsockopt(
@@ -53,5 +57,9 @@ fn require_socket(fd: RawFd) -> Result<(), Errno> {
         )
     };
     Errno::result(result)?;
-    if kind == libc::SOCK_STREAM { Ok(()) } else { Err(Errno::EPROTOTYPE) }
+    if kind == libc::SOCK_STREAM {
+        Ok(())
+    } else {
+        Err(Errno::EPROTOTYPE)
+    }
 }

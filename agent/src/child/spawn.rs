@@ -35,7 +35,9 @@ impl Role {
 
     /// The role of that word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Gate, Self::Fetcher].into_iter().find(|role| role.word() == word)
+        [Self::Gate, Self::Fetcher]
+            .into_iter()
+            .find(|role| role.word() == word)
     }
 }
 
@@ -87,7 +89,11 @@ impl Drop for ConfinedChild {
 /// # Errors
 ///
 /// When the process cannot be started or the set-up not be sent.
-pub fn spawn<T>(role: Role, work: BorrowedFd<'_>, setup: &T) -> io::Result<(ConfinedChild, UnixStream)>
+pub fn spawn<T>(
+    role: Role,
+    work: BorrowedFd<'_>,
+    setup: &T,
+) -> io::Result<(ConfinedChild, UnixStream)>
 where
     T: minicbor::Encode<()> + minicbor::CborLen<()>,
 {
@@ -111,7 +117,9 @@ where
     unsafe {
         command.pre_exec(move || pass_only(passed));
     }
-    let child = ConfinedChild { child: command.spawn()? };
+    let child = ConfinedChild {
+        child: command.spawn()?,
+    };
     // Only the child may hold the far end, or its death would not show.
     drop(far);
     ipc::write_setup(&mut near, setup).map_err(setup_error)?;

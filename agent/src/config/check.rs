@@ -43,26 +43,50 @@ pub(super) fn check(config: &Config) -> Checked {
     }
     check_gate(gate)?;
     check_fetcher(fetcher)?;
-    require(runtime_directory.is_absolute(), "runtime_directory", "must be an absolute path")
+    require(
+        runtime_directory.is_absolute(),
+        "runtime_directory",
+        "must be an absolute path",
+    )
 }
 
 pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> Checked {
     if mode == Mode::Enclave {
-        require(config.nsm == NsmConfig::Device, "nsm", "must be the device outside --local")?;
-        let shows = config.workload.as_ref().is_some_and(|workload| workload.show_output);
-        require(!shows, "workload.show_output", "is allowed with --local only")?;
+        require(
+            config.nsm == NsmConfig::Device,
+            "nsm",
+            "must be the device outside --local",
+        )?;
+        let shows = config
+            .workload
+            .as_ref()
+            .is_some_and(|workload| workload.show_output);
+        require(
+            !shows,
+            "workload.show_output",
+            "is allowed with --local only",
+        )?;
     }
     let users = [
         ("gate.user", Some(config.gate.user)),
-        ("workload.user", config.workload.as_ref().map(|workload| workload.user)),
+        (
+            "workload.user",
+            config.workload.as_ref().map(|workload| workload.user),
+        ),
     ];
     for (field, user) in users {
         match (privileges, user) {
             (Privileges::Root, Some(None)) => {
-                return Err(ConfigError::rule(field, "is required when the agent runs as root"));
+                return Err(ConfigError::rule(
+                    field,
+                    "is required when the agent runs as root",
+                ));
             }
             (Privileges::Unprivileged, Some(Some(_))) => {
-                return Err(ConfigError::rule(field, "needs root: leave it out to run without"));
+                return Err(ConfigError::rule(
+                    field,
+                    "needs root: leave it out to run without",
+                ));
             }
             (Privileges::Root, Some(Some(_)) | None) | (Privileges::Unprivileged, _) => {}
         }
@@ -80,14 +104,25 @@ fn check_nsm(nsm: &NsmConfig) -> Checked {
 }
 
 fn check_policy(policy: &PolicyConfig) -> Checked {
-    let PolicyConfig { source: _, poll_seconds } = policy;
+    let PolicyConfig {
+        source: _,
+        poll_seconds,
+    } = policy;
     policy.address()?;
-    require((1..=3600).contains(poll_seconds), "policy.poll_seconds", "must be 1 to 3600")
+    require(
+        (1..=3600).contains(poll_seconds),
+        "policy.poll_seconds",
+        "must be 1 to 3600",
+    )
 }
 
 fn check_keys(config: &KeysConfig) -> Checked {
     let KeysConfig { service, keys } = config;
-    require(keys.len() <= MAX_KEYS, "keys.key", "lists more than 16 keys")?;
+    require(
+        keys.len() <= MAX_KEYS,
+        "keys.key",
+        "lists more than 16 keys",
+    )?;
     config.address()?;
     require(
         service.is_some() || keys.is_empty(),
@@ -97,7 +132,11 @@ fn check_keys(config: &KeysConfig) -> Checked {
     let names: BTreeSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     require(names.len() == keys.len(), "keys.key", "names a key twice")?;
     let files: BTreeSet<&str> = keys.iter().map(KeyConfig::file_name).collect();
-    require(files.len() == keys.len(), "keys.key", "uses one file name twice")?;
+    require(
+        files.len() == keys.len(),
+        "keys.key",
+        "uses one file name twice",
+    )?;
     require(
         files.iter().all(|file| is_file_name(file)),
         "keys.key.file",
@@ -122,7 +161,11 @@ fn check_workload(workload: &WorkloadConfig) -> Checked {
         memory_max_bytes,
         pids_max,
     } = workload;
-    require(command.is_absolute(), "workload.command", "must be an absolute path")?;
+    require(
+        command.is_absolute(),
+        "workload.command",
+        "must be an absolute path",
+    )?;
     require(
         arguments.iter().all(|argument| !argument.contains('\0')),
         "workload.arguments",
@@ -130,7 +173,11 @@ fn check_workload(workload: &WorkloadConfig) -> Checked {
     )?;
     for (name, value) in environment {
         let sound = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
-        require(sound, "workload.environment", "has a name or value that cannot be passed on")?;
+        require(
+            sound,
+            "workload.environment",
+            "has a name or value that cannot be passed on",
+        )?;
         require(
             !matches!(name.as_str(), "NARTHEX_KEYS" | "NARTHEX_SOCKET"),
             "workload.environment",
@@ -149,14 +196,26 @@ fn check_workload(workload: &WorkloadConfig) -> Checked {
         "workload.group",
         "must be given with `user`, or neither",
     )?;
-    require(*restart_delay_millis >= 10, "workload.restart_delay_millis", "must be at least 10")?;
+    require(
+        *restart_delay_millis >= 10,
+        "workload.restart_delay_millis",
+        "must be at least 10",
+    )?;
     require(
         restart_delay_max_millis >= restart_delay_millis && *restart_delay_max_millis <= 3_600_000,
         "workload.restart_delay_max_millis",
         "must be between restart_delay_millis and one hour",
     )?;
-    require(*stop_grace_millis <= 600_000, "workload.stop_grace_millis", "must be at most 600000")?;
-    require(*memory_max_bytes != Some(0), "workload.memory_max_bytes", "must not be 0")?;
+    require(
+        *stop_grace_millis <= 600_000,
+        "workload.stop_grace_millis",
+        "must be at most 600000",
+    )?;
+    require(
+        *memory_max_bytes != Some(0),
+        "workload.memory_max_bytes",
+        "must not be 0",
+    )?;
     require(*pids_max != Some(0), "workload.pids_max", "must not be 0")
 }
 
@@ -175,28 +234,64 @@ fn check_users(workload: &WorkloadConfig, gate: &GateConfig) -> Checked {
 }
 
 fn check_counters(counters: &[CounterConfig]) -> Checked {
-    require(counters.len() <= MAX_COUNTERS, "counter", "declares more than 16 counters")?;
-    let names: BTreeSet<&str> = counters.iter().map(|counter| counter.name.as_str()).collect();
-    require(names.len() == counters.len(), "counter", "names a counter twice")?;
+    require(
+        counters.len() <= MAX_COUNTERS,
+        "counter",
+        "declares more than 16 counters",
+    )?;
+    let names: BTreeSet<&str> = counters
+        .iter()
+        .map(|counter| counter.name.as_str())
+        .collect();
+    require(
+        names.len() == counters.len(),
+        "counter",
+        "names a counter twice",
+    )?;
     for counter in counters {
-        let CounterConfig { name, min, max, step } = counter;
+        let CounterConfig {
+            name,
+            min,
+            max,
+            step,
+        } = counter;
         require(
             is_declared_name(name),
             "counter.name",
             "must be a lower-case letter and then up to 31 lower-case letters, digits or hyphens",
         )?;
         require(min < max, "counter.max", "must be above `min`")?;
-        require(*step >= 1 && *step <= max - min, "counter.step", "must be 1 to max - min")?;
+        require(
+            *step >= 1 && *step <= max - min,
+            "counter.step",
+            "must be 1 to max - min",
+        )?;
     }
     Ok(())
 }
 
 fn check_local_socket(local_socket: &LocalSocketConfig) -> Checked {
-    let LocalSocketConfig { file, connections, timeout_seconds, attestations_per_minute } =
-        local_socket;
-    require(is_file_name(file), "local_socket.file", "must be a plain file name")?;
-    require((1..=64).contains(connections), "local_socket.connections", "must be 1 to 64")?;
-    require((1..=300).contains(timeout_seconds), "local_socket.timeout_seconds", "must be 1 to 300")?;
+    let LocalSocketConfig {
+        file,
+        connections,
+        timeout_seconds,
+        attestations_per_minute,
+    } = local_socket;
+    require(
+        is_file_name(file),
+        "local_socket.file",
+        "must be a plain file name",
+    )?;
+    require(
+        (1..=64).contains(connections),
+        "local_socket.connections",
+        "must be 1 to 64",
+    )?;
+    require(
+        (1..=300).contains(timeout_seconds),
+        "local_socket.timeout_seconds",
+        "must be 1 to 300",
+    )?;
     require(
         (1..=6000).contains(attestations_per_minute),
         "local_socket.attestations_per_minute",
@@ -225,30 +320,67 @@ fn check_gate(gate: &GateConfig) -> Checked {
         "gate.group",
         "must be given with `user`, or neither",
     )?;
-    require((1..=16).contains(&peer_cids.len()), "gate.peer_cids", "must list 1 to 16 peers")?;
-    require((1..=64).contains(connections), "gate.connections", "must be 1 to 64")?;
-    require((1..=60).contains(handshake_seconds), "gate.handshake_seconds", "must be 1 to 60")?;
-    require((1..=3600).contains(idle_seconds), "gate.idle_seconds", "must be 1 to 3600")?;
-    require((1..=43_200).contains(session_seconds), "gate.session_seconds", "must be 1 to 43200")?;
+    require(
+        (1..=16).contains(&peer_cids.len()),
+        "gate.peer_cids",
+        "must list 1 to 16 peers",
+    )?;
+    require(
+        (1..=64).contains(connections),
+        "gate.connections",
+        "must be 1 to 64",
+    )?;
+    require(
+        (1..=60).contains(handshake_seconds),
+        "gate.handshake_seconds",
+        "must be 1 to 60",
+    )?;
+    require(
+        (1..=3600).contains(idle_seconds),
+        "gate.idle_seconds",
+        "must be 1 to 3600",
+    )?;
+    require(
+        (1..=43_200).contains(session_seconds),
+        "gate.session_seconds",
+        "must be 1 to 43200",
+    )?;
     require(
         (1..=6000).contains(sessions_per_minute),
         "gate.sessions_per_minute",
         "must be 1 to 6000",
     )?;
-    require((1..=6000).contains(calls_per_minute), "gate.calls_per_minute", "must be 1 to 6000")
+    require(
+        (1..=6000).contains(calls_per_minute),
+        "gate.calls_per_minute",
+        "must be 1 to 6000",
+    )
 }
 
 fn check_fetcher(fetcher: &FetcherConfig) -> Checked {
-    let FetcherConfig { timeout_seconds, retry_max_seconds } = fetcher;
-    require((1..=300).contains(timeout_seconds), "fetcher.timeout_seconds", "must be 1 to 300")?;
-    require((1..=3600).contains(retry_max_seconds), "fetcher.retry_max_seconds", "must be 1 to 3600")
+    let FetcherConfig {
+        timeout_seconds,
+        retry_max_seconds,
+    } = fetcher;
+    require(
+        (1..=300).contains(timeout_seconds),
+        "fetcher.timeout_seconds",
+        "must be 1 to 300",
+    )?;
+    require(
+        (1..=3600).contains(retry_max_seconds),
+        "fetcher.retry_max_seconds",
+        "must be 1 to 3600",
+    )
 }
 
 fn is_file_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
         && !name.starts_with('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
 fn is_declared_name(name: &str) -> bool {
@@ -259,5 +391,9 @@ fn is_declared_name(name: &str) -> bool {
 }
 
 fn require(holds: bool, field: &str, rule: &str) -> Checked {
-    if holds { Ok(()) } else { Err(ConfigError::rule(field, rule)) }
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::rule(field, rule))
+    }
 }

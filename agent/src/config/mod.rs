@@ -66,19 +66,14 @@ pub struct Config {
 }
 
 /// Where the NSM is. Inside an enclave always the device.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum NsmConfig {
     /// The kernel's device, `/dev/nsm`. (The path is fixed by AWS's client.)
+    #[default]
     Device,
     /// A Unix socket that speaks the documented protocol of `narthex mock-nsm`. Only with `--local`.
     Socket(PathBuf),
-}
-
-impl Default for NsmConfig {
-    fn default() -> Self {
-        Self::Device
-    }
 }
 
 /// Where policy comes from.
@@ -314,7 +309,9 @@ impl Config {
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut text = String::new();
         // One byte more than allowed is read, so that `parse` sees what is too long.
-        let limit = u64::try_from(MAX_CONFIG_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        let limit = u64::try_from(MAX_CONFIG_BYTES)
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
         std::io::Read::read_to_string(&mut std::io::Read::take(file, limit), &mut text)
             .map_err(unreadable)?;
         Self::parse(&text)
@@ -347,7 +344,10 @@ impl KeysConfig {
     ///
     /// [`ConfigError`], never for a configuration that was checked.
     pub fn address(&self) -> Result<Option<Address>, ConfigError> {
-        self.service.as_deref().map(|text| address("keys.service", text)).transpose()
+        self.service
+            .as_deref()
+            .map(|text| address("keys.service", text))
+            .transpose()
     }
 }
 
@@ -363,7 +363,8 @@ impl GateConfig {
 }
 
 fn address(field: &str, text: &str) -> Result<Address, ConfigError> {
-    text.parse().map_err(|error: AddressError| ConfigError::rule(field, &error.to_string()))
+    text.parse()
+        .map_err(|error: AddressError| ConfigError::rule(field, &error.to_string()))
 }
 
 impl fmt::Debug for Config {
@@ -383,7 +384,10 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn rule(field: &str, rule: &str) -> Self {
-        Self { field: String::from(field), rule: String::from(rule) }
+        Self {
+            field: String::from(field),
+            rule: String::from(rule),
+        }
     }
 }
 

@@ -70,10 +70,16 @@ fn with(from: &str, to: &str) -> Result<Config, ConfigError> {
 #[test]
 fn a_full_configuration_is_read_with_its_defaults() {
     let config = Config::parse(SOUND).unwrap();
-    assert_eq!(config.nsm, NsmConfig::Socket(PathBuf::from("/run/nsm.sock")));
+    assert_eq!(
+        config.nsm,
+        NsmConfig::Socket(PathBuf::from("/run/nsm.sock"))
+    );
     assert_eq!(config.gate.address().unwrap().to_string(), "vsock:any:5005");
     assert_eq!(config.gate.peer_cids, [3]);
-    assert_eq!(config.local_socket_path().unwrap(), Path::new("/run/narthex/workload.sock"));
+    assert_eq!(
+        config.local_socket_path().unwrap(),
+        Path::new("/run/narthex/workload.sock")
+    );
     assert_eq!(config.keys.keys[0].file_name(), "db.key");
     assert_eq!(config.workload.unwrap().restart, RestartPolicy::Always);
 }
@@ -87,9 +93,21 @@ fn the_device_is_the_default_nsm() {
 #[test]
 fn each_rule_refuses_what_breaks_only_it() {
     let cases = [
-        ("insecure_without_ledger = true", "insecure_without_ledger = false", "insecure_without_ledger"),
-        ("insecure_without_ledger = true", "", "insecure_without_ledger"),
-        ("insecure_without_ledger = true", "insecure_without_ledger = true\nextra = 1", "file"),
+        (
+            "insecure_without_ledger = true",
+            "insecure_without_ledger = false",
+            "insecure_without_ledger",
+        ),
+        (
+            "insecure_without_ledger = true",
+            "",
+            "insecure_without_ledger",
+        ),
+        (
+            "insecure_without_ledger = true",
+            "insecure_without_ledger = true\nextra = 1",
+            "file",
+        ),
         ("\"/run/narthex\"", "\"run\"", "runtime_directory"),
         ("\"/run/nsm.sock\"", "\"nsm.sock\"", "nsm.socket"),
         ("threshold = 2", "threshold = 1", "file"),
@@ -97,17 +115,41 @@ fn each_rule_refuses_what_breaks_only_it() {
         ("name = \"bob\"", "name = \"alice\"", "file"),
         ("\"vsock:3:9101\"", "\"vsock:3\"", "policy.source"),
         ("\"vsock:3:9101\"", "\"tcp:localhost:1\"", "policy.source"),
-        ("poll_seconds = 15", "poll_seconds = 0", "policy.poll_seconds"),
-        ("poll_seconds = 15", "poll_seconds = 3601", "policy.poll_seconds"),
+        (
+            "poll_seconds = 15",
+            "poll_seconds = 0",
+            "policy.poll_seconds",
+        ),
+        (
+            "poll_seconds = 15",
+            "poll_seconds = 3601",
+            "policy.poll_seconds",
+        ),
         ("poll_seconds = 15", "pol_seconds = 15", "file"),
         ("service = \"vsock:3:9100\"", "", "keys.service"),
-        ("service = \"vsock:3:9100\"", "service = \"x\"", "keys.service"),
+        (
+            "service = \"vsock:3:9100\"",
+            "service = \"x\"",
+            "keys.service",
+        ),
         ("file = \"db.key\"", "file = \"../db.key\"", "keys.key.file"),
         ("file = \"db.key\"", "file = \".db\"", "keys.key.file"),
         ("\"/app/payments\"", "\"payments\"", "workload.command"),
-        ("{ RUST_LOG = \"off\" }", "{ NARTHEX_KEYS = \"x\" }", "workload.environment"),
-        ("{ RUST_LOG = \"off\" }", "{ \"A=B\" = \"x\" }", "workload.environment"),
-        ("working_directory = \"/app\"", "working_directory = \"app\"", "workload.working_directory"),
+        (
+            "{ RUST_LOG = \"off\" }",
+            "{ NARTHEX_KEYS = \"x\" }",
+            "workload.environment",
+        ),
+        (
+            "{ RUST_LOG = \"off\" }",
+            "{ \"A=B\" = \"x\" }",
+            "workload.environment",
+        ),
+        (
+            "working_directory = \"/app\"",
+            "working_directory = \"app\"",
+            "workload.working_directory",
+        ),
         ("user = 1000", "user = 0", "workload.user"),
         ("group = 1000", "group = 0", "workload.group"),
         ("group = 1000", "", "workload.group"),
@@ -116,31 +158,91 @@ fn each_rule_refuses_what_breaks_only_it() {
         ("user = 100\n", "user = 0\n", "gate.user"),
         ("group = 100\n", "", "gate.group"),
         ("restart = \"always\"", "restart = \"sometimes\"", "file"),
-        ("restart = \"always\"", "restart_delay_millis = 9", "workload.restart_delay_millis"),
-        ("restart = \"always\"", "restart_delay_max_millis = 1", "workload.restart_delay_max_millis"),
-        ("restart = \"always\"", "stop_grace_millis = 600001", "workload.stop_grace_millis"),
-        ("restart = \"always\"", "memory_max_bytes = 0", "workload.memory_max_bytes"),
+        (
+            "restart = \"always\"",
+            "restart_delay_millis = 9",
+            "workload.restart_delay_millis",
+        ),
+        (
+            "restart = \"always\"",
+            "restart_delay_max_millis = 1",
+            "workload.restart_delay_max_millis",
+        ),
+        (
+            "restart = \"always\"",
+            "stop_grace_millis = 600001",
+            "workload.stop_grace_millis",
+        ),
+        (
+            "restart = \"always\"",
+            "memory_max_bytes = 0",
+            "workload.memory_max_bytes",
+        ),
         ("restart = \"always\"", "pids_max = 0", "workload.pids_max"),
         ("name = \"requests\"", "name = \"Requests\"", "counter.name"),
         ("name = \"requests\"", "name = \"\"", "counter.name"),
         ("max = 1000000", "max = 0", "counter.max"),
         ("step = 1000", "step = 0", "counter.step"),
         ("step = 1000", "step = 1000001", "counter.step"),
-        ("file = \"workload.sock\"", "file = \"a/b\"", "local_socket.file"),
-        ("file = \"workload.sock\"", "connections = 0", "local_socket.connections"),
-        ("file = \"workload.sock\"", "timeout_seconds = 0", "local_socket.timeout_seconds"),
-        ("file = \"workload.sock\"", "attestations_per_minute = 0", "local_socket.attestations_per_minute"),
+        (
+            "file = \"workload.sock\"",
+            "file = \"a/b\"",
+            "local_socket.file",
+        ),
+        (
+            "file = \"workload.sock\"",
+            "connections = 0",
+            "local_socket.connections",
+        ),
+        (
+            "file = \"workload.sock\"",
+            "timeout_seconds = 0",
+            "local_socket.timeout_seconds",
+        ),
+        (
+            "file = \"workload.sock\"",
+            "attestations_per_minute = 0",
+            "local_socket.attestations_per_minute",
+        ),
         ("\"vsock:any:5005\"", "\"5005\"", "gate.listen"),
         ("connections = 16", "connections = 0", "gate.connections"),
         ("connections = 16", "connections = 65", "gate.connections"),
         ("connections = 16", "peer_cids = []", "gate.peer_cids"),
-        ("connections = 16", "handshake_seconds = 0", "gate.handshake_seconds"),
-        ("connections = 16", "idle_seconds = 3601", "gate.idle_seconds"),
-        ("connections = 16", "session_seconds = 43201", "gate.session_seconds"),
-        ("connections = 16", "sessions_per_minute = 0", "gate.sessions_per_minute"),
-        ("connections = 16", "calls_per_minute = 0", "gate.calls_per_minute"),
-        ("timeout_seconds = 20", "timeout_seconds = 0", "fetcher.timeout_seconds"),
-        ("timeout_seconds = 20", "retry_max_seconds = 0", "fetcher.retry_max_seconds"),
+        (
+            "connections = 16",
+            "handshake_seconds = 0",
+            "gate.handshake_seconds",
+        ),
+        (
+            "connections = 16",
+            "idle_seconds = 3601",
+            "gate.idle_seconds",
+        ),
+        (
+            "connections = 16",
+            "session_seconds = 43201",
+            "gate.session_seconds",
+        ),
+        (
+            "connections = 16",
+            "sessions_per_minute = 0",
+            "gate.sessions_per_minute",
+        ),
+        (
+            "connections = 16",
+            "calls_per_minute = 0",
+            "gate.calls_per_minute",
+        ),
+        (
+            "timeout_seconds = 20",
+            "timeout_seconds = 0",
+            "fetcher.timeout_seconds",
+        ),
+        (
+            "timeout_seconds = 20",
+            "retry_max_seconds = 0",
+            "fetcher.retry_max_seconds",
+        ),
     ];
     for (from, to, field) in cases {
         let error = with(from, to).expect_err(to);
@@ -152,13 +254,23 @@ fn each_rule_refuses_what_breaks_only_it() {
 fn names_and_files_are_used_once() {
     let second = |name: &str, file: &str| {
         let key = format!("\n[[keys.key]]\nname = \"{name}\"\nfile = \"{file}\"\n");
-        Config::parse(&format!("{SOUND}{key}")).map(|_| ()).map_err(|error| error.field)
+        Config::parse(&format!("{SOUND}{key}"))
+            .map(|_| ())
+            .map_err(|error| error.field)
     };
     assert_eq!(second("other", "other.key"), Ok(()));
-    assert_eq!(second("payments-db", "other.key"), Err(String::from("keys.key")));
+    assert_eq!(
+        second("payments-db", "other.key"),
+        Err(String::from("keys.key"))
+    );
     assert_eq!(second("other", "db.key"), Err(String::from("keys.key")));
     let counter = "\n[[counter]]\nname = \"requests\"\nmin = 0\nmax = 1\n";
-    assert_eq!(Config::parse(&format!("{SOUND}{counter}")).unwrap_err().field, "counter");
+    assert_eq!(
+        Config::parse(&format!("{SOUND}{counter}"))
+            .unwrap_err()
+            .field,
+        "counter"
+    );
 }
 
 #[test]
@@ -166,10 +278,19 @@ fn lists_are_bounded() {
     let counters: String = (0..16)
         .map(|number| format!("\n[[counter]]\nname = \"c{number}\"\nmin = 0\nmax = 1\n"))
         .collect();
-    assert_eq!(Config::parse(&format!("{SOUND}{counters}")).unwrap_err().field, "counter");
-    let keys: String =
-        (0..16).map(|number| format!("\n[[keys.key]]\nname = \"k{number}\"\n")).collect();
-    assert_eq!(Config::parse(&format!("{SOUND}{keys}")).unwrap_err().field, "keys.key");
+    assert_eq!(
+        Config::parse(&format!("{SOUND}{counters}"))
+            .unwrap_err()
+            .field,
+        "counter"
+    );
+    let keys: String = (0..16)
+        .map(|number| format!("\n[[keys.key]]\nname = \"k{number}\"\n"))
+        .collect();
+    assert_eq!(
+        Config::parse(&format!("{SOUND}{keys}")).unwrap_err().field,
+        "keys.key"
+    );
     let long = format!("{SOUND}# {}", "x".repeat(MAX_CONFIG_BYTES));
     assert_eq!(Config::parse(&long).unwrap_err().field, "file");
 }
@@ -178,10 +299,15 @@ fn lists_are_bounded() {
 fn an_enclave_takes_no_socket_and_shows_no_output() {
     let config = Config::parse(SOUND).unwrap();
     let field = |config: &Config, mode, privileges| {
-        config.check_run(mode, privileges).map_err(|error| error.field)
+        config
+            .check_run(mode, privileges)
+            .map_err(|error| error.field)
     };
     assert_eq!(field(&config, Mode::Local, Privileges::Root), Ok(()));
-    assert_eq!(field(&config, Mode::Enclave, Privileges::Root), Err(String::from("nsm")));
+    assert_eq!(
+        field(&config, Mode::Enclave, Privileges::Root),
+        Err(String::from("nsm"))
+    );
     let shows = SOUND
         .replace("nsm = { socket = \"/run/nsm.sock\" }\n", "")
         .replace("restart = \"always\"", "show_output = true");
@@ -199,7 +325,9 @@ fn users_are_given_with_root_and_only_then() {
         .replace("user = 100\ngroup = 100\n", "");
     let without = Config::parse(&without).unwrap();
     let field = |config: &Config, privileges| {
-        config.check_run(Mode::Local, privileges).map_err(|error| error.field)
+        config
+            .check_run(Mode::Local, privileges)
+            .map_err(|error| error.field)
     };
     assert_eq!(field(&with_users, Privileges::Root), Ok(()));
     assert_eq!(field(&without, Privileges::Unprivileged), Ok(()));

@@ -31,7 +31,10 @@ const MAX_HYBRID_ANSWER_BYTES: usize = 32;
 
 impl Setup for FetcherSetup {
     fn user(&self) -> Option<UserIds> {
-        Some(UserIds { user: self.user?, group: self.group? })
+        Some(UserIds {
+            user: self.user?,
+            group: self.group?,
+        })
     }
 
     fn max_open_files(&self) -> u64 {
@@ -45,14 +48,21 @@ pub fn run(inherited: Inherited) -> u8 {
         Ok(entered) => entered,
         Err(code) => return code,
     };
-    let ConfinedLoop { runtime, supervisor, work, confinement } = confined;
+    let ConfinedLoop {
+        runtime,
+        supervisor,
+        work,
+        confinement,
+    } = confined;
     runtime.block_on(async move {
         let (Ok(mut supervisor), Ok(work)) =
             (UnixStream::from_std(supervisor), InheritedStream::new(work))
         else {
             return PROTOCOL_BROKEN;
         };
-        let confined = FromFetcher::Confined { user_changed: confinement.user_changed() };
+        let confined = FromFetcher::Confined {
+            user_changed: confinement.user_changed(),
+        };
         if tell(&mut supervisor, &confined).await.is_err() {
             return END_OF_WORK;
         }
@@ -77,25 +87,38 @@ async fn exchange(
     }
     let opening = match setup.task {
         FetcherTask::Policy => Opening::Policy,
-        FetcherTask::Keys { service_key } => {
-            Opening::Keys { service: StaticPublic::from_bytes(*service_key) }
-        }
+        FetcherTask::Keys { service_key } => Opening::Keys {
+            service: StaticPublic::from_bytes(*service_key),
+        },
     };
     // One limit for the whole exchange stands around this; the parts need none of their own.
     let limit = Duration::from_millis(setup.timeout_millis);
-    let timeouts = Timeouts { handshake: limit, idle: limit, message: limit };
-    let mut connection =
-        Connection::initiate(work, &opening, timeouts).await.map_err(handshake_failure)?;
+    let timeouts = Timeouts {
+        handshake: limit,
+        idle: limit,
+        message: limit,
+    };
+    let mut connection = Connection::initiate(work, &opening, timeouts)
+        .await
+        .map_err(handshake_failure)?;
     let handshake_hash = ByteArray::from(*connection.handshake_hash().as_bytes());
     tell(supervisor, &FromFetcher::Connected { handshake_hash }).await?;
     let order = ipc::read_message(supervisor, MAX_FETCHER_MESSAGE_BYTES).await;
     let order = order.map_err(|_| FetcherFailure::Session)?;
     let ToFetcher::Send { content } = ipc::decode(&order).map_err(|_| FetcherFailure::Session)?;
-    connection.send(&content).await.map_err(|_| FetcherFailure::Session)?;
-    let answer = connection.receive().await.map_err(|_| FetcherFailure::Session)?;
+    connection
+        .send(&content)
+        .await
+        .map_err(|_| FetcherFailure::Session)?;
+    let answer = connection
+        .receive()
+        .await
+        .map_err(|_| FetcherFailure::Session)?;
     let answer = answer.ok_or(FetcherFailure::Session)?;
     let _ = timeout(FAREWELL_LIMIT, connection.close()).await;
-    Ok(FromFetcher::Received { content: ByteVec::from(answer.as_bytes().to_vec()) })
+    Ok(FromFetcher::Received {
+        content: ByteVec::from(answer.as_bytes().to_vec()),
+    })
 }
 
 fn handshake_failure(error: TransportError) -> FetcherFailure {
@@ -108,7 +131,9 @@ fn handshake_failure(error: TransportError) -> FetcherFailure {
 /// The convention of Firecracker and vhost-device-vsock: `CONNECT port\n`, answered by `OK port\n`.
 async fn ask_for_port(work: &mut InheritedStream, port: u32) -> Result<(), FetcherFailure> {
     let ask = format!("CONNECT {port}\n");
-    work.write_all(ask.as_bytes()).await.map_err(|_| FetcherFailure::Hybrid)?;
+    work.write_all(ask.as_bytes())
+        .await
+        .map_err(|_| FetcherFailure::Hybrid)?;
     let mut answer = Vec::with_capacity(MAX_HYBRID_ANSWER_BYTES);
     // Byte by byte: whatever follows the line belongs to the session.
     while !answer.ends_with(b"\n") {
@@ -117,7 +142,11 @@ async fn ask_for_port(work: &mut InheritedStream, port: u32) -> Result<(), Fetch
         }
         answer.push(work.read_u8().await.map_err(|_| FetcherFailure::Hybrid)?);
     }
-    if answer.starts_with(b"OK ") { Ok(()) } else { Err(FetcherFailure::Hybrid) }
+    if answer.starts_with(b"OK ") {
+        Ok(())
+    } else {
+        Err(FetcherFailure::Hybrid)
+    }
 }
 
 async fn tell(supervisor: &mut UnixStream, message: &FromFetcher) -> Result<(), FetcherFailure> {

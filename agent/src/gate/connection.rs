@@ -39,7 +39,10 @@ impl Gate {
                     Ok(Err(error)) => self.count_failure(error),
                     Err(_) => self.count(|tally| &mut tally.timed_out),
                 }
-                let _ = self.outgoing.send(FromGate::Closed { connection: number }).await;
+                let _ = self
+                    .outgoing
+                    .send(FromGate::Closed { connection: number })
+                    .await;
             }
             Err(error) => self.count_failure(error),
         }
@@ -54,19 +57,27 @@ impl Gate {
         mut contents: mpsc::Receiver<Vec<u8>>,
     ) -> Result<(), TransportError> {
         let handshake_hash = ByteArray::from(*connection.handshake_hash().as_bytes());
-        let mut message = FromGate::Opened { connection: number, handshake_hash };
+        let mut message = FromGate::Opened {
+            connection: number,
+            handshake_hash,
+        };
         loop {
             if self.outgoing.send(message).await.is_err() {
                 return Ok(());
             }
             // The supervisor's answer. It closes the mailbox to end the connection.
-            let Some(answer) = contents.recv().await else { return connection.close().await };
+            let Some(answer) = contents.recv().await else {
+                return connection.close().await;
+            };
             connection.send(&answer).await?;
             let Some(call) = connection.receive().await? else {
                 return connection.close().await;
             };
             let content = ByteVec::from(call.as_bytes().to_vec());
-            message = FromGate::Call { connection: number, content };
+            message = FromGate::Call {
+                connection: number,
+                content,
+            };
         }
     }
 

@@ -4,9 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    SockFlag, SockaddrLike, SockaddrStorage, VsockAddr, accept4, getpeername,
-};
+use nix::sys::socket::{SockFlag, SockaddrLike, SockaddrStorage, VsockAddr, accept4, getpeername};
 use tokio::io::unix::AsyncFd;
 
 use crate::child::{InheritedStream, register};

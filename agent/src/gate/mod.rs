@@ -20,9 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::child::{ConfinedLoop, END_OF_WORK, Inherited, PROTOCOL_BROKEN, Setup, enter};
-use crate::ipc::{
-    self, FromGate, GateSetup, GateTally, MAX_GATE_MESSAGE_BYTES, ToGate,
-};
+use crate::ipc::{self, FromGate, GateSetup, GateTally, MAX_GATE_MESSAGE_BYTES, ToGate};
 use crate::sandbox::{Profile, UserIds};
 
 use listener::Listener;
@@ -36,7 +34,10 @@ const OUTGOING_MESSAGES: usize = 64;
 
 impl Setup for GateSetup {
     fn user(&self) -> Option<UserIds> {
-        Some(UserIds { user: self.user?, group: self.group? })
+        Some(UserIds {
+            user: self.user?,
+            group: self.group?,
+        })
     }
 
     fn max_open_files(&self) -> u64 {
@@ -50,10 +51,18 @@ pub fn run(inherited: Inherited) -> u8 {
         Ok(entered) => entered,
         Err(code) => return code,
     };
-    let ConfinedLoop { runtime, supervisor, work, confinement } = confined;
-    let confined = FromGate::Confined { user_changed: confinement.user_changed() };
+    let ConfinedLoop {
+        runtime,
+        supervisor,
+        work,
+        confinement,
+    } = confined;
+    let confined = FromGate::Confined {
+        user_changed: confinement.user_changed(),
+    };
     LocalSet::new().block_on(&runtime, async move {
-        let (Ok(supervisor), Ok(listener)) = (UnixStream::from_std(supervisor), Listener::new(work))
+        let (Ok(supervisor), Ok(listener)) =
+            (UnixStream::from_std(supervisor), Listener::new(work))
         else {
             return PROTOCOL_BROKEN;
         };
@@ -139,7 +148,10 @@ impl Gate {
     async fn read_supervisor(self: Rc<Self>, mut supervisor: OwnedReadHalf) {
         while let Ok(bytes) = ipc::read_message(&mut supervisor, MAX_GATE_MESSAGE_BYTES).await {
             match ipc::decode(&bytes) {
-                Ok(ToGate::Send { connection, content }) => {
+                Ok(ToGate::Send {
+                    connection,
+                    content,
+                }) => {
                     let connections = self.connections.borrow();
                     if let Some(sender) = connections.get(&connection) {
                         // One answer to one request: a second one before the first is taken has no place.

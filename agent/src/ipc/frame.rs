@@ -77,7 +77,11 @@ where
     let message: T = minicbor::decode(bytes).map_err(|_| IpcError::Malformed)?;
     // One comparison refuses trailing bytes, longer spellings of numbers, indefinite lengths, and
     // unknown fields.
-    if encode(&message) == bytes { Ok(message) } else { Err(IpcError::Malformed) }
+    if encode(&message) == bytes {
+        Ok(message)
+    } else {
+        Err(IpcError::Malformed)
+    }
 }
 
 /// Reads one message of at most `max_bytes`.
@@ -96,9 +100,15 @@ where
         Ok(_) => {}
         Err(error) => return Err(read_error(&error)),
     }
-    socket.read_exact(rest).await.map_err(|error| read_error(&error))?;
+    socket
+        .read_exact(rest)
+        .await
+        .map_err(|error| read_error(&error))?;
     let mut bytes = vec![0; stated_length(length, max_bytes)?];
-    socket.read_exact(&mut bytes).await.map_err(|error| read_error(&error))?;
+    socket
+        .read_exact(&mut bytes)
+        .await
+        .map_err(|error| read_error(&error))?;
     Ok(bytes)
 }
 
@@ -117,7 +127,10 @@ where
     T: Encode<()> + CborLen<()>,
 {
     let framed = framed(message, max_bytes)?;
-    socket.write_all(&framed).await.map_err(|error| write_error(&error))
+    socket
+        .write_all(&framed)
+        .await
+        .map_err(|error| write_error(&error))
 }
 
 /// Reads the set-up message, blocking: the confined process has no event loop yet.
@@ -130,9 +143,13 @@ where
     T: for<'b> Decode<'b, ()> + Encode<()> + CborLen<()>,
 {
     let mut length = [0_u8; 4];
-    socket.read_exact(&mut length).map_err(|error| read_error(&error))?;
+    socket
+        .read_exact(&mut length)
+        .map_err(|error| read_error(&error))?;
     let mut bytes = vec![0; stated_length(length, MAX_SETUP_BYTES)?];
-    socket.read_exact(&mut bytes).map_err(|error| read_error(&error))?;
+    socket
+        .read_exact(&mut bytes)
+        .map_err(|error| read_error(&error))?;
     decode(&bytes)
 }
 
@@ -147,7 +164,9 @@ where
     T: Encode<()> + CborLen<()>,
 {
     let framed = framed(message, MAX_SETUP_BYTES)?;
-    socket.write_all(&framed).map_err(|error| write_error(&error))
+    socket
+        .write_all(&framed)
+        .map_err(|error| write_error(&error))
 }
 
 fn framed<T: Encode<()> + CborLen<()>>(message: &T, max_bytes: usize) -> Result<Vec<u8>, IpcError> {
@@ -164,7 +183,11 @@ fn framed<T: Encode<()> + CborLen<()>>(message: &T, max_bytes: usize) -> Result<
 
 fn stated_length(length: [u8; 4], max_bytes: usize) -> Result<usize, IpcError> {
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| IpcError::Length)?;
-    if length == 0 || length > max_bytes { Err(IpcError::Length) } else { Ok(length) }
+    if length == 0 || length > max_bytes {
+        Err(IpcError::Length)
+    } else {
+        Ok(length)
+    }
 }
 
 fn read_error(error: &io::Error) -> IpcError {
@@ -188,7 +211,11 @@ mod tests {
     use super::*;
 
     fn message() -> FromGate {
-        FromGate::Tally(GateTally { limited: 1, faulty: 2, timed_out: 3 })
+        FromGate::Tally(GateTally {
+            limited: 1,
+            faulty: 2,
+            timed_out: 3,
+        })
     }
 
     #[test]
@@ -212,7 +239,10 @@ mod tests {
         let mut longer = bytes[..position].to_vec();
         longer.push(0x18);
         longer.extend_from_slice(&bytes[position..]);
-        assert!(minicbor::decode::<FromGate>(&longer).is_ok(), "the decoder alone would take it");
+        assert!(
+            minicbor::decode::<FromGate>(&longer).is_ok(),
+            "the decoder alone would take it"
+        );
         assert_eq!(decode::<FromGate>(&longer), Err(IpcError::Malformed));
     }
 

@@ -68,7 +68,9 @@ impl SandboxError {
 
     /// The step whose exit code this is.
     pub fn from_exit_code(code: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|error| i32::from(error.exit_code()) == code)
+        Self::ALL
+            .into_iter()
+            .find(|error| i32::from(error.exit_code()) == code)
     }
 }
 
@@ -97,7 +99,10 @@ mod tests {
     #[test]
     fn exit_codes_are_distinct_and_come_back() {
         for error in SandboxError::ALL {
-            assert_eq!(SandboxError::from_exit_code(i32::from(error.exit_code())), Some(error));
+            assert_eq!(
+                SandboxError::from_exit_code(i32::from(error.exit_code())),
+                Some(error)
+            );
         }
         assert_eq!(SandboxError::from_exit_code(0), None);
     }

@@ -15,7 +15,11 @@ pub(super) fn deny_all() -> Result<(), SandboxError> {
     let status = restrict().map_err(|_| SandboxError::Landlock)?;
     // A hard requirement already fails when anything is missing; the status is read as well, because
     // the whole claim rests on it.
-    if status == RulesetStatus::FullyEnforced { Ok(()) } else { Err(SandboxError::Landlock) }
+    if status == RulesetStatus::FullyEnforced {
+        Ok(())
+    } else {
+        Err(SandboxError::Landlock)
+    }
 }
 
 fn restrict() -> Result<RulesetStatus, RulesetError> {

@@ -70,7 +70,12 @@ pub struct Prepared {
 /// [`SandboxError`] names the step. The process is then partly confined and must end.
 pub fn prepare(plan: Plan) -> Result<Prepared, SandboxError> {
     privileges::require_one_thread()?;
-    privileges::drop_all(plan.user, &Limits { max_open_files: plan.max_open_files })?;
+    privileges::drop_all(
+        plan.user,
+        &Limits {
+            max_open_files: plan.max_open_files,
+        },
+    )?;
     filesystem::deny_all()?;
     Ok(Prepared { plan })
 }
@@ -83,7 +88,9 @@ impl Prepared {
     /// [`SandboxError::Seccomp`].
     pub fn seal(self) -> Result<Confinement, SandboxError> {
         syscalls::install(self.plan.profile)?;
-        Ok(Confinement { user_changed: self.plan.user.is_some() })
+        Ok(Confinement {
+            user_changed: self.plan.user.is_some(),
+        })
     }
 }
 

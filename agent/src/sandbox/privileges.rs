@@ -7,9 +7,7 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
-use nix::unistd::{
-    Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid,
-};
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid};
 
 use super::SandboxError;
 
@@ -32,9 +30,14 @@ const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Landlock and seccomp confine threads, not processes: with two, one would stay free.
 pub(super) fn require_one_thread() -> Result<(), SandboxError> {
-    let threads =
-        std::fs::read_dir("/proc/self/task").map_err(|_| SandboxError::SeveralThreads)?.count();
-    if threads == 1 { Ok(()) } else { Err(SandboxError::SeveralThreads) }
+    let threads = std::fs::read_dir("/proc/self/task")
+        .map_err(|_| SandboxError::SeveralThreads)?
+        .count();
+    if threads == 1 {
+        Ok(())
+    } else {
+        Err(SandboxError::SeveralThreads)
+    }
 }
 
 /// Drops everything that can be dropped, and looks afterwards whether it is gone.
@@ -112,11 +115,17 @@ struct CapabilityData {
 }
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-const NO_CAPABILITIES: [CapabilityData; 2] =
-    [CapabilityData { effective: 0, permitted: 0, inheritable: 0 }; 2];
+const NO_CAPABILITIES: [CapabilityData; 2] = [CapabilityData {
+    effective: 0,
+    permitted: 0,
+    inheritable: 0,
+}; 2];
 
 fn drop_capabilities() -> Result<(), SandboxError> {
-    let mut header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION_3,
+        pid: 0,
+    };
     let mut data = NO_CAPABILITIES;
     // SAFETY: both structures are laid out as linux/capability.h says and live through the calls; the
     // kernel only reads them in `capset` and only writes them in `capget`.
@@ -129,7 +138,11 @@ fn drop_capabilities() -> Result<(), SandboxError> {
         .iter()
         .all(|half| half.effective == 0 && half.permitted == 0 && half.inheritable == 0);
     // With an empty inheritable set the ambient set is empty as well (capabilities(7)).
-    if set == 0 && get == 0 && empty { Ok(()) } else { Err(SandboxError::Capabilities) }
+    if set == 0 && get == 0 && empty {
+        Ok(())
+    } else {
+        Err(SandboxError::Capabilities)
+    }
 }
 
 fn set_process_flags() -> Result<(), SandboxError> {

@@ -75,8 +75,14 @@ fn program(profile: Profile) -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
     // Memory may be mapped and protected, but never executable: no code can be brought in.
-    rules.insert(libc::SYS_mmap, vec![rule(2, without_bits(libc::PROT_EXEC))?]);
-    rules.insert(libc::SYS_mprotect, vec![rule(2, without_bits(libc::PROT_EXEC))?]);
+    rules.insert(
+        libc::SYS_mmap,
+        vec![rule(2, without_bits(libc::PROT_EXEC))?],
+    );
+    rules.insert(
+        libc::SYS_mprotect,
+        vec![rule(2, without_bits(libc::PROT_EXEC))?],
+    );
     // Descriptors may be made non-blocking, not duplicated or given owners (F_SETOWN sends signals).
     let fcntl_commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     rules.insert(
@@ -107,12 +113,18 @@ struct Comparison {
 }
 
 fn equals(value: u64) -> Comparison {
-    Comparison { operator: SeccompCmpOp::Eq, value }
+    Comparison {
+        operator: SeccompCmpOp::Eq,
+        value,
+    }
 }
 
 fn without_bits(bits: libc::c_int) -> Comparison {
     let mask = u64::try_from(bits).unwrap_or(u64::MAX);
-    Comparison { operator: SeccompCmpOp::MaskedEq(mask), value: 0 }
+    Comparison {
+        operator: SeccompCmpOp::MaskedEq(mask),
+        value: 0,
+    }
 }
 
 fn rule(argument: u8, comparison: Comparison) -> Result<SeccompRule, seccompiler::BackendError> {

@@ -100,7 +100,10 @@ impl Authority {
 
     /// What the policy in force says of this enclave's own release.
     pub fn release_state(&self, now: Now) -> ReleaseState {
-        match self.policy.release_for(&self.identity.measurements, now.policy()) {
+        match self
+            .policy
+            .release_for(&self.identity.measurements, now.policy())
+        {
             Ok(release) => match release.status {
                 ReleaseStatus::Current => ReleaseState::Current,
                 ReleaseStatus::Previous => ReleaseState::Previous,
@@ -153,15 +156,17 @@ impl Authority {
         handshake_hash: HandshakeHash,
         now: Now,
     ) -> Result<(), SessionRefusal> {
-        self.sessions.open(connection, handshake_hash, now.boot).inspect_err(|refusal| {
-            self.chain.record(&Decision {
-                now: now.trusted,
-                outcome: Outcome::Refused,
-                subject: refusal.id(),
-                order: None,
-                session: Some(handshake_hash),
-            });
-        })
+        self.sessions
+            .open(connection, handshake_hash, now.boot)
+            .inspect_err(|refusal| {
+                self.chain.record(&Decision {
+                    now: now.trusted,
+                    outcome: Outcome::Refused,
+                    subject: refusal.id(),
+                    order: None,
+                    session: Some(handshake_hash),
+                });
+            })
     }
 
     /// Notes what was attested for a session.
@@ -210,7 +215,13 @@ impl Authority {
             Ok(call) => (Outcome::Accepted, call.action().name()),
             Err(refusal) => (Outcome::Refused, refusal.id()),
         };
-        self.chain.record(&Decision { now: now.trusted, outcome, subject, order, session });
+        self.chain.record(&Decision {
+            now: now.trusted,
+            outcome,
+            subject,
+            order,
+            session,
+        });
         judgement
     }
 
@@ -221,7 +232,10 @@ impl Authority {
         now: Now,
         seen: &mut Seen,
     ) -> Result<FreshCall, CallRefusal> {
-        let handshake_hash = *self.sessions.attempt(connection, now.boot)?.handshake_hash();
+        let handshake_hash = *self
+            .sessions
+            .attempt(connection, now.boot)?
+            .handshake_hash();
         seen.session = Some(handshake_hash);
         let CallRequest {
             order,
@@ -236,7 +250,10 @@ impl Authority {
         let order = SignedOrder {
             bytes: order,
             signature: order_signature.as_str().to_owned(),
-            approvals: approvals.iter().map(|approval| approval.as_str().to_owned()).collect(),
+            approvals: approvals
+                .iter()
+                .map(|approval| approval.as_str().to_owned())
+                .collect(),
         };
         let boot_id = BootId(self.identity.boot_id.0);
         let context = OrderContext {
@@ -247,9 +264,14 @@ impl Authority {
             measurements: &self.identity.measurements,
         };
         let order = self.policy.authorise_order(&order, &context)?;
-        let call = SignedCall { bytes: call, signature: call_signature.as_str().to_owned() };
+        let call = SignedCall {
+            bytes: call,
+            signature: call_signature.as_str().to_owned(),
+        };
         let session = SessionHash(*handshake_hash.as_bytes());
-        let call = self.policy.authorise_call(&order, &call, &session, now.policy())?;
+        let call = self
+            .policy
+            .authorise_call(&order, &call, &session, now.policy())?;
         if call.action().is_write() {
             self.require_release_in_good_standing(call.action(), now)?;
         }
@@ -307,8 +329,13 @@ impl Authority {
 
     /// Records an event that is nobody's call: keys received, a release found revoked.
     pub fn record_event(&mut self, outcome: Outcome, subject: &'static str, now: Now) {
-        let decision =
-            Decision { now: now.trusted, outcome, subject, order: None, session: None };
+        let decision = Decision {
+            now: now.trusted,
+            outcome,
+            subject,
+            order: None,
+            session: None,
+        };
         self.chain.record(&decision);
     }
 

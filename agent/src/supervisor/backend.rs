@@ -20,14 +20,25 @@ pub struct Backend(pub Rc<Core>);
 impl LocalBackend for Backend {
     async fn attest(&self, request: WorkloadAttestation) -> Result<Vec<u8>, LocalRefusal> {
         let Self(core) = self;
-        let WorkloadAttestation { user, nonce, public_key } = request;
+        let WorkloadAttestation {
+            user,
+            nonce,
+            public_key,
+        } = request;
         // The prefix keeps a workload from asking for a document that passes as the agent's own.
         let user_data = workload_user_data(&user).map_err(|error| match error {
             WorkloadDataError::ReservedLength => LocalRefusal::ReservedLength,
             _ => LocalRefusal::TooLong,
         })?;
-        let request = AttestationRequest { user_data: Some(user_data), nonce, public_key };
-        core.module.attest(request).await.map_err(|_| LocalRefusal::NsmFailed)
+        let request = AttestationRequest {
+            user_data: Some(user_data),
+            nonce,
+            public_key,
+        };
+        core.module
+            .attest(request)
+            .await
+            .map_err(|_| LocalRefusal::NsmFailed)
     }
 
     fn keys(&self) -> Vec<LocalKey> {
@@ -64,7 +75,9 @@ impl LocalBackend for Backend {
     fn set_counter(&self, name: &str, value: u64) -> Result<(), LocalRefusal> {
         let Self(core) = self;
         let now = core.now();
-        core.counters.borrow_mut().set(name, value, now.boot, now.trusted)
+        core.counters
+            .borrow_mut()
+            .set(name, value, now.boot, now.trusted)
     }
 
     fn policy(&self) -> Option<LocalPolicy> {

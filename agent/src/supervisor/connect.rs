@@ -24,23 +24,27 @@ pub struct Connected {
 ///
 /// The system's.
 pub async fn connect(address: &Address) -> io::Result<Connected> {
-    let plain = |socket| Connected { socket, hybrid_port: None };
+    let plain = |socket| Connected {
+        socket,
+        hybrid_port: None,
+    };
     match address {
         Address::Tcp(address) => {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             Ok(plain(stream.into_std()?.into()))
         }
-        Address::Unix(path) => {
-            Ok(plain(UnixStream::connect(path).await?.into_std()?.into()))
-        }
+        Address::Unix(path) => Ok(plain(UnixStream::connect(path).await?.into_std()?.into())),
         Address::Vsock { cid, port } => {
             let stream = VsockStream::connect(VsockAddr::new(*cid, *port)).await?;
             Ok(plain(stream.as_fd().try_clone_to_owned()?))
         }
         Address::Hybrid { path, port } => {
             let socket = UnixStream::connect(path).await?.into_std()?.into();
-            Ok(Connected { socket, hybrid_port: Some(*port) })
+            Ok(Connected {
+                socket,
+                hybrid_port: Some(*port),
+            })
         }
         _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
     }
@@ -107,12 +111,18 @@ mod tests {
         let path = directory.join("s");
         let address = Address::Unix(path.clone());
         let first = listen(&address).unwrap();
-        assert_eq!(listen(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            listen(&address).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(first);
         drop(listen(&address).unwrap());
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, b"").unwrap();
-        assert_eq!(listen(&address).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            listen(&address).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -97,7 +97,11 @@ pub struct GateStatus {
 impl GateStatus {
     /// Adds a tally.
     pub fn add(&mut self, tally: GateTally) {
-        let GateTally { limited, faulty, timed_out } = tally;
+        let GateTally {
+            limited,
+            faulty,
+            timed_out,
+        } = tally;
         self.limited = self.limited.saturating_add(u64::from(limited));
         self.faulty = self.faulty.saturating_add(u64::from(faulty));
         self.timed_out = self.timed_out.saturating_add(u64::from(timed_out));
@@ -134,7 +138,10 @@ impl Core {
     /// Trusted time and the boot clock.
     pub fn now(&self) -> Now {
         let boot = BootMillis::read();
-        Now { trusted: self.time.borrow().now(boot), boot }
+        Now {
+            trusted: self.time.borrow().now(boot),
+            boot,
+        }
     }
 
     /// What the agent is doing.
@@ -160,12 +167,13 @@ impl Core {
         match (state == ReleaseState::Revoked, was_revoked) {
             (true, false) => {
                 self.revoked.set(true);
-                self.notices.say("this release is revoked: keys are wiped, the workload stops", "");
-                self.authority.borrow_mut().record_event(
-                    Outcome::Accepted,
-                    "release.revoked",
-                    now,
+                self.notices.say(
+                    "this release is revoked: keys are wiped, the workload stops",
+                    "",
                 );
+                self.authority
+                    .borrow_mut()
+                    .record_event(Outcome::Accepted, "release.revoked", now);
                 self.keyring.borrow_mut().wipe();
                 // Errors show in the workload's state; there is nothing else to be done about them here.
                 let _ = self.workload.wipe_keys().await;

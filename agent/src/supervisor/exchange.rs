@@ -41,9 +41,9 @@ impl Peer {
     fn task(&self) -> FetcherTask {
         match self {
             Self::PolicySource(_) => FetcherTask::Policy,
-            Self::KeyService { static_key, .. } => {
-                FetcherTask::Keys { service_key: ByteArray::from(*static_key.as_bytes()) }
-            }
+            Self::KeyService { static_key, .. } => FetcherTask::Keys {
+                service_key: ByteArray::from(*static_key.as_bytes()),
+            },
         }
     }
 }
@@ -114,15 +114,14 @@ impl Exchanger {
             .unwrap_or(Err(ExchangeFailure::Timeout))
     }
 
-    async fn exchange_untimed<C>(
-        &self,
-        peer: &Peer,
-        compose: C,
-    ) -> Result<Vec<u8>, ExchangeFailure>
+    async fn exchange_untimed<C>(&self, peer: &Peer, compose: C) -> Result<Vec<u8>, ExchangeFailure>
     where
         C: AsyncFnOnce(HandshakeHash) -> Result<Vec<u8>, &'static str>,
     {
-        let Connected { socket, hybrid_port } = connect(peer.address())
+        let Connected {
+            socket,
+            hybrid_port,
+        } = connect(peer.address())
             .await
             .map_err(|error| ExchangeFailure::Connect(error.kind()))?;
         let setup = FetcherSetup {
@@ -135,12 +134,14 @@ impl Exchanger {
         let (child, near) = spawn(Role::Fetcher, socket.as_fd(), &setup)
             .map_err(|error| ExchangeFailure::Spawn(error.kind()))?;
         drop(socket);
-        let near = UnixStream::from_std(near)
-            .map_err(|error| ExchangeFailure::Spawn(error.kind()))?;
+        let near =
+            UnixStream::from_std(near).map_err(|error| ExchangeFailure::Spawn(error.kind()))?;
         let mut fetcher = Fetcher { child, near };
         fetcher.confined(self.user.is_some()).await?;
         let handshake_hash = fetcher.connected().await?;
-        let content = compose(handshake_hash).await.map_err(ExchangeFailure::Compose)?;
+        let content = compose(handshake_hash)
+            .await
+            .map_err(ExchangeFailure::Compose)?;
         fetcher.send(content).await?;
         fetcher.received().await
     }
@@ -158,7 +159,12 @@ impl Fetcher {
             Ok(FromFetcher::Confined { user_changed }) if user_changed == user_expected => Ok(()),
             Ok(_) => Err(ExchangeFailure::Ipc(IpcError::Unexpected)),
             // It ended before it was confined: its exit code says why.
-            Err(error) => match self.child.ended().await.and_then(SandboxError::from_exit_code) {
+            Err(error) => match self
+                .child
+                .ended()
+                .await
+                .and_then(SandboxError::from_exit_code)
+            {
                 Some(sandbox) => Err(ExchangeFailure::Sandbox(sandbox)),
                 None => Err(error),
             },
@@ -176,7 +182,9 @@ impl Fetcher {
     }
 
     async fn send(&mut self, content: Vec<u8>) -> Result<(), ExchangeFailure> {
-        let message = ToFetcher::Send { content: ByteVec::from(content) };
+        let message = ToFetcher::Send {
+            content: ByteVec::from(content),
+        };
         ipc::write_message(&mut self.near, &message, MAX_FETCHER_MESSAGE_BYTES).await?;
         Ok(())
     }

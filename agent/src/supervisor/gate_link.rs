@@ -51,7 +51,10 @@ pub struct Gate {
 ///
 /// [`AgentError::Sandbox`] with the step that failed, [`AgentError::ConfinedProcess`].
 pub async fn start(listener: &OwnedFd, setup: &GateSetup) -> Result<Gate, AgentError> {
-    let failed = |error: io::Error| AgentError::Runtime { what: "the gate", kind: error.kind() };
+    let failed = |error: io::Error| AgentError::Runtime {
+        what: "the gate",
+        kind: error.kind(),
+    };
     let (mut child, near) = spawn(Role::Gate, listener.as_fd(), setup).map_err(failed)?;
     let mut socket = UnixStream::from_std(near).map_err(failed)?;
     let first = timeout(CONFINEMENT_LIMIT, next(&mut socket)).await;
@@ -59,12 +62,18 @@ pub async fn start(listener: &OwnedFd, setup: &GateSetup) -> Result<Gate, AgentE
     match first {
         Ok(Ok(FromGate::Confined { user_changed })) if user_changed == user_expected => {
             check_from_outside(&child)?;
-            Ok(Gate { child, socket, user_changed })
+            Ok(Gate {
+                child,
+                socket,
+                user_changed,
+            })
         }
-        _ => Err(match child.ended().await.and_then(SandboxError::from_exit_code) {
-            Some(sandbox) => AgentError::Sandbox(sandbox),
-            None => AgentError::ConfinedProcess,
-        }),
+        _ => Err(
+            match child.ended().await.and_then(SandboxError::from_exit_code) {
+                Some(sandbox) => AgentError::Sandbox(sandbox),
+                None => AgentError::ConfinedProcess,
+            },
+        ),
     }
 }
 
@@ -84,7 +93,10 @@ pub fn setup(config: &GateConfig) -> GateSetup {
 
 /// The user of confined processes.
 pub fn user_ids(config: &GateConfig) -> Option<UserIds> {
-    Some(UserIds { user: config.user?, group: config.group? })
+    Some(UserIds {
+        user: config.user?,
+        group: config.group?,
+    })
 }
 
 /// What the kernel says about the gate, beside what the gate says: filter, no new privileges, no
@@ -93,7 +105,10 @@ fn check_from_outside(child: &ConfinedChild) -> Result<(), AgentError> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))
         .map_err(|_| AgentError::ConfinedProcess)?;
     let value = |name: &str| {
-        status.lines().find_map(|line| line.strip_prefix(name)).map_or("", str::trim)
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map_or("", str::trim)
     };
     let none = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte == b'0');
     if value("Seccomp:") != "2" {
@@ -123,16 +138,25 @@ pub async fn serve(core: Rc<Core>, listener: OwnedFd, first: Gate) -> AgentError
             status.running = true;
             status.user_changed = gate.user_changed;
         }
-        let Gate { mut child, socket, .. } = gate;
+        let Gate {
+            mut child, socket, ..
+        } = gate;
         let end = link(&core, socket).await;
         core.gate.borrow_mut().running = false;
         core.authority.borrow_mut().close_all_sessions();
-        core.notices.say("the gate ended and is started again", end.id());
+        core.notices
+            .say("the gate ended and is started again", end.id());
         let now = core.now();
-        core.authority.borrow_mut().record_event(Outcome::Refused, end.id(), now);
+        core.authority
+            .borrow_mut()
+            .record_event(Outcome::Refused, end.id(), now);
         // What broke the protocol is not given time to do it again.
         child.end();
-        pause = if begun.elapsed() >= LONG_LIFE { shortest } else { pause };
+        pause = if begun.elapsed() >= LONG_LIFE {
+            shortest
+        } else {
+            pause
+        };
         gate = loop {
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2).min(longest);
@@ -166,7 +190,9 @@ async fn read(
     let places = Arc::new(Semaphore::new(CONCURRENT_REQUESTS));
     loop {
         // A gate that sends faster than it is answered waits here.
-        let Ok(place) = places.clone().acquire_owned().await else { return IpcError::Closed };
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return IpcError::Closed;
+        };
         let message = match next(from_gate).await {
             Ok(message) => message,
             Err(end) => return end,
@@ -181,15 +207,26 @@ async fn read(
                 core.authority.borrow_mut().close_session(connection);
                 continue;
             }
-            FromGate::Opened { connection, handshake_hash } => {
+            FromGate::Opened {
+                connection,
+                handshake_hash,
+            } => {
                 // Entered here and not in the task below, so that a message that follows finds it.
                 let handshake_hash = HandshakeHash::from_bytes(*handshake_hash);
                 let opened = core.open_session(connection, handshake_hash);
-                Work::Welcome { connection, handshake_hash, opened }
+                Work::Welcome {
+                    connection,
+                    handshake_hash,
+                    opened,
+                }
             }
-            FromGate::Call { connection, content } => {
-                Work::Call { connection, content: content.into() }
-            }
+            FromGate::Call {
+                connection,
+                content,
+            } => Work::Call {
+                connection,
+                content: content.into(),
+            },
         };
         let (core, answers) = (core.clone(), answers.clone());
         tokio::task::spawn_local(async move {
@@ -224,27 +261,43 @@ enum Work {
         /// The statement to be bound, or why there is no session.
         opened: Result<Vec<u8>, SessionRefusal>,
     },
-    Call { connection: u32, content: Vec<u8> },
+    Call {
+        connection: u32,
+        content: Vec<u8>,
+    },
 }
 
 impl Core {
     async fn work(self: &Rc<Self>, work: Work) -> ToGate {
         match work {
-            Work::Welcome { connection, handshake_hash, opened } => {
+            Work::Welcome {
+                connection,
+                handshake_hash,
+                opened,
+            } => {
                 let welcome = match opened {
                     Ok(statement) => self.welcome(connection, handshake_hash, statement).await,
                     Err(refusal) => Err(refusal),
                 };
                 match welcome {
-                    Ok(content) => ToGate::Send { connection, content: ByteVec::from(content) },
+                    Ok(content) => ToGate::Send {
+                        connection,
+                        content: ByteVec::from(content),
+                    },
                     Err(refusal) => {
                         self.notices.say("a session was refused", refusal.id());
                         ToGate::Close { connection }
                     }
                 }
             }
-            Work::Call { connection, content } => match self.answer(connection, &content).await {
-                Some(content) => ToGate::Send { connection, content: ByteVec::from(content) },
+            Work::Call {
+                connection,
+                content,
+            } => match self.answer(connection, &content).await {
+                Some(content) => ToGate::Send {
+                    connection,
+                    content: ByteVec::from(content),
+                },
                 None => ToGate::Close { connection },
             },
         }
@@ -278,8 +331,13 @@ impl Core {
         let binding = Welcome::user_data(&handshake_hash, &statement);
         let welcome = async {
             let (document, attested) = self.attest(binding, None).await?;
-            self.authority.borrow_mut().session_attested(connection, attested)?;
-            let welcome = Welcome { document, statement };
+            self.authority
+                .borrow_mut()
+                .session_attested(connection, attested)?;
+            let welcome = Welcome {
+                document,
+                statement,
+            };
             welcome.to_bytes().map_err(|_| SessionRefusal::NsmFailed)
         };
         match welcome.await {
@@ -302,9 +360,16 @@ impl Core {
         nonce: Option<Vec<u8>>,
     ) -> Result<(Vec<u8>, Attested), SessionRefusal> {
         let user_data = Some(binding.as_bytes().to_vec());
-        let request = AttestationRequest { user_data, nonce, public_key: None };
-        let document =
-            self.module.attest(request).await.map_err(|_| SessionRefusal::NsmFailed)?;
+        let request = AttestationRequest {
+            user_data,
+            nonce,
+            public_key: None,
+        };
+        let document = self
+            .module
+            .attest(request)
+            .await
+            .map_err(|_| SessionRefusal::NsmFailed)?;
         let timestamp =
             own_document::timestamp(&document).map_err(|_| SessionRefusal::NsmFailed)?;
         let attested = Attested {
@@ -346,6 +411,8 @@ impl Core {
 
     fn refused(&self, refusal: CallRefusal) -> CallAnswer {
         self.notices.say("a call was refused", refusal.id());
-        CallAnswer::Refused { reason: refusal.reason_id() }
+        CallAnswer::Refused {
+            reason: refusal.reason_id(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which enclave this is: learnt from its own NSM at boot, unchanged since.
 
-use narthex_channel::diagnostics::{AgentVersion, BootId};
 use narthex_channel::ModuleId;
+use narthex_channel::diagnostics::{AgentVersion, BootId};
 use narthex_policy::Measurements;
 
 /// Which enclave, which boot, which software.
@@ -19,7 +19,9 @@ impl Identity {
     /// The parent instance's id: the module id up to `-enc`.
     pub fn instance_id(&self) -> &str {
         let module_id = self.module_id.as_str();
-        module_id.split_once("-enc").map_or(module_id, |(instance, _)| instance)
+        module_id
+            .split_once("-enc")
+            .map_or(module_id, |(instance, _)| instance)
     }
 }
 
@@ -41,14 +43,21 @@ mod tests {
 
     #[test]
     fn the_instance_id_is_the_front_of_the_module_id() {
-        let measurements =
-            Measurements { pcr0: Pcr::ZERO, pcr1: Pcr::ZERO, pcr2: Pcr::ZERO, pcr8: None };
+        let measurements = Measurements {
+            pcr0: Pcr::ZERO,
+            pcr1: Pcr::ZERO,
+            pcr2: Pcr::ZERO,
+            pcr8: None,
+        };
         let identity = |module_id| Identity {
             module_id: ModuleId::new(module_id).unwrap(),
             boot_id: BootId([0; 16]),
             measurements,
         };
-        assert_eq!(identity("i-0123456789abcdef0-enc0123456789abcdef").instance_id(), "i-0123456789abcdef0");
+        assert_eq!(
+            identity("i-0123456789abcdef0-enc0123456789abcdef").instance_id(),
+            "i-0123456789abcdef0"
+        );
         assert_eq!(identity("strange").instance_id(), "strange");
     }
 

@@ -97,7 +97,9 @@ fn note(core: &Core, failure: &FetchFailure) {
     core.notices.say("keys were not received", failure.id());
     core.key_status.borrow_mut().failed();
     let now = core.now();
-    core.authority.borrow_mut().record_event(Outcome::Refused, failure.recorded_id(), now);
+    core.authority
+        .borrow_mut()
+        .record_event(Outcome::Refused, failure.recorded_id(), now);
 }
 
 async fn start_workload(core: &Core) {
@@ -118,8 +120,11 @@ async fn fetch(core: &Rc<Core>) -> Result<(), FetchFailure> {
         authority.statement(core.now()).to_bytes()
     };
     let statement = statement.map_err(|error| FetchFailure::Keys(KeyFailure::Message(error)))?;
-    let pending =
-        core.keyring.borrow().request(statement.to_vec()).map_err(FetchFailure::Keys)?;
+    let pending = core
+        .keyring
+        .borrow()
+        .request(statement.to_vec())
+        .map_err(FetchFailure::Keys)?;
     let mut session: Option<HandshakeHash> = None;
     let answer = core
         .exchanger
@@ -149,11 +154,14 @@ async fn fetch(core: &Rc<Core>) -> Result<(), FetchFailure> {
         )
         .map_err(FetchFailure::Keys)?;
     core.key_status.borrow_mut().succeeded = Some(now.trusted);
-    core.authority.borrow_mut().record_event(Outcome::Accepted, "keys.received", now);
+    core.authority
+        .borrow_mut()
+        .record_event(Outcome::Accepted, "keys.received", now);
     core.notices.say("keys were received", "");
     let files = key_files(core);
     if let Err(error) = core.workload.deliver_keys(files).await {
-        core.notices.say("the key files were not written", error.id());
+        core.notices
+            .say("the key files were not written", error.id());
     }
     Ok(())
 }
@@ -172,7 +180,10 @@ fn key_service(core: &Core) -> Result<Peer, FetchFailure> {
     let address = core.key_service.clone().ok_or(FetchFailure::NoService)?;
     let identity = authority.policy().bundle().key_service.as_ref();
     let static_key = identity.ok_or(FetchFailure::NoService)?.static_key;
-    Ok(Peer::KeyService { address, static_key: StaticPublic::from_bytes(static_key.0) })
+    Ok(Peer::KeyService {
+        address,
+        static_key: StaticPublic::from_bytes(static_key.0),
+    })
 }
 
 /// The request and a document that binds it to this session.
@@ -182,8 +193,16 @@ async fn compose(
     handshake_hash: HandshakeHash,
 ) -> Result<Vec<u8>, &'static str> {
     let user_data = Some(pending.user_data(&handshake_hash).as_bytes().to_vec());
-    let request = AttestationRequest { user_data, nonce: None, public_key: None };
-    let document = core.module.attest(request).await.map_err(|error| error.id())?;
+    let request = AttestationRequest {
+        user_data,
+        nonce: None,
+        public_key: None,
+    };
+    let document = core
+        .module
+        .attest(request)
+        .await
+        .map_err(|error| error.id())?;
     pending.envelope(document).map_err(|error| error.id())
 }
 
@@ -195,7 +214,10 @@ fn key_files(core: &Core) -> Vec<KeyFile> {
         .filter_map(|wanted| {
             let held = keyring.held(&wanted.name)?;
             let bytes = Zeroizing::new(held.bytes.as_bytes().to_vec());
-            Some(KeyFile { file: wanted.file.clone(), bytes })
+            Some(KeyFile {
+                file: wanted.file.clone(),
+                bytes,
+            })
         })
         .collect()
 }

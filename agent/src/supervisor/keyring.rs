@@ -98,7 +98,10 @@ impl PendingRequest {
     ///
     /// [`KeyFailure::Message`] when the document is too long.
     pub fn envelope(&self, document: Vec<u8>) -> Result<Vec<u8>, KeyFailure> {
-        let envelope = KeyRequestEnvelope { document, request: self.request.clone() };
+        let envelope = KeyRequestEnvelope {
+            document,
+            request: self.request.clone(),
+        };
         Ok(envelope.to_bytes()?.to_vec())
     }
 }
@@ -119,9 +122,16 @@ impl Keyring {
         let wanted = config.keys.iter().map(|key| {
             let name = KeyName::new(&key.name)
                 .map_err(|_| ConfigError::rule("keys.key.name", "is not a key's name"))?;
-            Ok(WantedKey { name, version: key.version, file: key.file_name().to_owned() })
+            Ok(WantedKey {
+                name,
+                version: key.version,
+                file: key.file_name().to_owned(),
+            })
         });
-        Ok(Self { wanted: wanted.collect::<Result<_, ConfigError>>()?, held: BTreeMap::new() })
+        Ok(Self {
+            wanted: wanted.collect::<Result<_, ConfigError>>()?,
+            held: BTreeMap::new(),
+        })
     }
 
     /// The keys wanted.
@@ -136,7 +146,9 @@ impl Keyring {
 
     /// Whether every key wanted is held.
     pub fn is_complete(&self) -> bool {
-        self.wanted.iter().all(|wanted| self.held.contains_key(&wanted.name))
+        self.wanted
+            .iter()
+            .all(|wanted| self.held.contains_key(&wanted.name))
     }
 
     /// Forgets and wipes all keys.
@@ -157,7 +169,10 @@ impl Keyring {
             keys: self
                 .wanted
                 .iter()
-                .map(|wanted| KeyWanted { name: wanted.name.clone(), version: wanted.version })
+                .map(|wanted| KeyWanted {
+                    name: wanted.name.clone(),
+                    version: wanted.version,
+                })
                 .collect(),
             statement,
         };
@@ -187,11 +202,23 @@ impl Keyring {
         }
         let opened = self.wanted.iter().zip(&sealed).map(|(wanted, sealed)| {
             self.check_identity(wanted, sealed)?;
-            let bytes = pending.recipient.open(handshake_hash, sealed).map_err(KeyFailure::Seal)?;
+            let bytes = pending
+                .recipient
+                .open(handshake_hash, sealed)
+                .map_err(KeyFailure::Seal)?;
             check_commitment(policy, sealed)?;
-            let SealedKey { name, version, commitment, .. } = sealed;
-            let held =
-                HeldKey { version: *version, bytes, commitment: *commitment, received: now };
+            let SealedKey {
+                name,
+                version,
+                commitment,
+                ..
+            } = sealed;
+            let held = HeldKey {
+                version: *version,
+                bytes,
+                commitment: *commitment,
+                received: now,
+            };
             Ok((name.clone(), held))
         });
         self.held = opened.collect::<Result<_, KeyFailure>>()?;
@@ -202,10 +229,16 @@ impl Keyring {
         if sealed.name != wanted.name {
             return Err(KeyFailure::OtherKeys);
         }
-        if wanted.version.is_some_and(|version| version != sealed.version) {
+        if wanted
+            .version
+            .is_some_and(|version| version != sealed.version)
+        {
             return Err(KeyFailure::OtherVersion);
         }
-        if self.held(&wanted.name).is_some_and(|held| held.version > sealed.version) {
+        if self
+            .held(&wanted.name)
+            .is_some_and(|held| held.version > sealed.version)
+        {
             return Err(KeyFailure::OlderVersion);
         }
         Ok(())

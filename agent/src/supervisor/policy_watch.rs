@@ -29,9 +29,13 @@ pub async fn ask(
         since_version,
         known_statements: known.iter().take(MAX_KNOWN_STATEMENTS).copied().collect(),
     };
-    let request = request.to_bytes().map_err(|error| ExchangeFailure::Compose(error.id()))?;
+    let request = request
+        .to_bytes()
+        .map_err(|error| ExchangeFailure::Compose(error.id()))?;
     let peer = Peer::PolicySource(source.clone());
-    let answer = exchanger.exchange(&peer, async |_| Ok(request.to_vec())).await?;
+    let answer = exchanger
+        .exchange(&peer, async |_| Ok(request.to_vec()))
+        .await?;
     PolicyAnswer::from_bytes(&answer).map_err(|error| ExchangeFailure::Compose(error.id()))
 }
 
@@ -137,8 +141,10 @@ fn digest_with_signatures(digest: &Digest384, signed: &Signed) -> Digest384 {
         .iter()
         .map(|signature| Digest384::of(signature.as_str().as_bytes()))
         .collect();
-    let parts: Vec<&[u8]> =
-        std::iter::once(digest).chain(&signatures).map(|part| part.as_ref()).collect();
+    let parts: Vec<&[u8]> = std::iter::once(digest)
+        .chain(&signatures)
+        .map(|part| part.as_ref())
+        .collect();
     // Parts of one length each: the concatenation is unambiguous.
     Digest384::of_parts(&parts)
 }
@@ -157,13 +163,23 @@ pub async fn watch(core: Rc<Core>, mut intake: Intake) -> std::convert::Infallib
 async fn look(core: &Rc<Core>, intake: &mut Intake) {
     core.policy_status.borrow_mut().requested();
     let since_version = core.authority.borrow().policy().version();
-    let answer = ask(&core.exchanger, &core.policy_source, since_version, intake.known()).await;
+    let answer = ask(
+        &core.exchanger,
+        &core.policy_source,
+        since_version,
+        intake.known(),
+    )
+    .await;
     let now = core.now();
     match answer {
         Ok(answer) => {
             core.policy_status.borrow_mut().succeeded = Some(now.trusted);
             let changes = intake.take(&answer, &mut core.authority.borrow_mut(), now);
-            let Changes { bundles, releases, stops } = changes;
+            let Changes {
+                bundles,
+                releases,
+                stops,
+            } = changes;
             for (count, what) in [
                 (bundles, "a successor bundle is in force"),
                 (releases, "a release statement was taken"),
@@ -180,7 +196,8 @@ async fn look(core: &Rc<Core>, intake: &mut Intake) {
         }
         Err(failure) => {
             core.policy_status.borrow_mut().failed();
-            core.notices.say("the policy source did not answer", failure.id());
+            core.notices
+                .say("the policy source did not answer", failure.id());
         }
     }
 }

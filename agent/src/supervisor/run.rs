@@ -49,7 +49,10 @@ pub fn run_local(config: Config) -> Result<(), AgentError> {
     }
     let privileges = Privileges::current();
     config.check_run(Mode::Local, privileges)?;
-    let failed = |error: io::Error| AgentError::Runtime { what: "the process", kind: error.kind() };
+    let failed = |error: io::Error| AgentError::Runtime {
+        what: "the process",
+        kind: error.kind(),
+    };
     // Keys must not land in a core file, nor be read by another process of the same user.
     platform::process::forbid_dumps().map_err(|errno| failed(errno.into()))?;
     let runtime = Builder::new_current_thread()
@@ -59,7 +62,12 @@ pub fn run_local(config: Config) -> Result<(), AgentError> {
         .map_err(failed)?;
     let started = BootMillis::read();
     let mode = Mode::Local;
-    let how = Run { mode, privileges, notices: Notices::StandardError, started };
+    let how = Run {
+        mode,
+        privileges,
+        notices: Notices::StandardError,
+        started,
+    };
     LocalSet::new().block_on(&runtime, run(config, how))
 }
 
@@ -116,8 +124,18 @@ pub fn assemble(
     statistics: Option<Rc<LocalSocketStatistics>>,
     shutdown: watch::Sender<Option<Shutdown>>,
 ) -> Result<(Rc<Core>, Intake), AgentError> {
-    let Run { mode, privileges, notices, started } = run;
-    let Booted { module, time, authority, intake } = booted;
+    let Run {
+        mode,
+        privileges,
+        notices,
+        started,
+    } = run;
+    let Booted {
+        module,
+        time,
+        authority,
+        intake,
+    } = booted;
     let socket_path = config.local_socket_path();
     let settings = config
         .workload
@@ -161,17 +179,24 @@ pub fn assemble(
 
 /// Serves until something ends it, and ends in good order.
 async fn serve(core: &Rc<Core>, intake: Intake) -> Result<(), AgentError> {
-    let listener = listen(&core.config.gate.address()?)
-        .map_err(|error| AgentError::Listen(error.kind()))?;
+    let listener =
+        listen(&core.config.gate.address()?).map_err(|error| AgentError::Listen(error.kind()))?;
     let gate = gate_link::start(&listener, &gate_link::setup(&core.config.gate)).await?;
     core.notices.say("the gate is confined and listens", "");
     if core.privileges == Privileges::Unprivileged {
-        core.notices.say("without root: gate and workload have no user of their own", "");
+        core.notices.say(
+            "without root: gate and workload have no user of their own",
+            "",
+        );
     }
     core.act_on_release_state().await;
     let mut ordered = core.shutdown.subscribe();
     let ended = async {
-        let order = ordered.wait_for(Option::is_some).await.ok().and_then(|order| *order);
+        let order = ordered
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|order| *order);
         end(core, order.unwrap_or(Shutdown { grace: None })).await;
     };
     // The gate serves on while the workload is being stopped, so that the end can be watched.
@@ -188,7 +213,8 @@ async fn end(core: &Rc<Core>, order: Shutdown) {
     core.notices.say("stopping", "");
     let stopping = async {
         if let Err(error) = core.workload.stop(order.grace).await {
-            core.notices.say("the workload did not stop in good order", error.id());
+            core.notices
+                .say("the workload did not stop in good order", error.id());
         }
         let _ = core.workload.wipe_keys().await;
     };
@@ -202,7 +228,10 @@ fn bind_local_socket(config: &Config) -> Result<Option<LocalSocket>, AgentError>
     };
     let owner = config.workload.as_ref().and_then(|workload| {
         let (user, group) = (workload.user?, workload.group?);
-        Some(workload::Owner { user: Uid::from_raw(user), group: Gid::from_raw(group) })
+        Some(workload::Owner {
+            user: Uid::from_raw(user),
+            group: Gid::from_raw(group),
+        })
     });
     let bound = LocalSocket::bind(settings, &path, owner);
     bound.map(Some).map_err(|error| AgentError::Runtime {
@@ -217,7 +246,9 @@ async fn renew_time(core: Rc<Core>) -> std::convert::Infallible {
         tokio::time::sleep(RENEWAL_INTERVAL).await;
         let asked = BootMillis::read();
         let document = core.module.attest(AttestationRequest::default()).await;
-        let timestamp = document.ok().and_then(|document| own_document::timestamp(&document).ok());
+        let timestamp = document
+            .ok()
+            .and_then(|document| own_document::timestamp(&document).ok());
         let mut time = core.time.borrow_mut();
         match timestamp {
             Some(timestamp) => time.renew(UnixMillis(timestamp.0), asked),
@@ -229,8 +260,10 @@ async fn renew_time(core: Rc<Core>) -> std::convert::Infallible {
 /// SIGTERM and SIGINT end the agent as an operator's `shutdown` does.
 fn forward_signals(shutdown: &watch::Sender<Option<Shutdown>>) -> Result<(), AgentError> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let failed =
-            |error: io::Error| AgentError::Runtime { what: "the signals", kind: error.kind() };
+        let failed = |error: io::Error| AgentError::Runtime {
+            what: "the signals",
+            kind: error.kind(),
+        };
         let mut signals = signal(kind).map_err(failed)?;
         let shutdown = shutdown.clone();
         tokio::task::spawn_local(async move {
@@ -245,8 +278,14 @@ fn forward_signals(shutdown: &watch::Sender<Option<Shutdown>>) -> Result<(), Age
 /// The directory of key files and socket: the agent's own, passed through by the workload.
 fn prepare_directory(path: &Path) -> Result<(), AgentError> {
     let make = || -> io::Result<()> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
     };
-    make().map_err(|error| AgentError::Runtime { what: "runtime_directory", kind: error.kind() })
+    make().map_err(|error| AgentError::Runtime {
+        what: "runtime_directory",
+        kind: error.kind(),
+    })
 }

@@ -92,7 +92,11 @@ pub struct Sessions {
 impl Sessions {
     /// An empty table for `max_sessions` at once, opened at most `per_minute` times a minute.
     pub fn new(max_sessions: usize, per_minute: u32, now: BootMillis) -> Self {
-        Self { max_sessions, openings: Bucket::full(per_minute, now), sessions: BTreeMap::new() }
+        Self {
+            max_sessions,
+            openings: Bucket::full(per_minute, now),
+            sessions: BTreeMap::new(),
+        }
     }
 
     /// Enters a session that is to be attested.
@@ -111,7 +115,11 @@ impl Sessions {
         }
         // Two honest handshakes never share a hash. Were one hash in the table twice, a call could be
         // presented in either session.
-        if self.sessions.values().any(|session| session.handshake_hash == handshake_hash) {
+        if self
+            .sessions
+            .values()
+            .any(|session| session.handshake_hash == handshake_hash)
+        {
             return Err(SessionRefusal::HashRepeated);
         }
         if self.sessions.len() >= self.max_sessions {
@@ -121,7 +129,14 @@ impl Sessions {
             return Err(SessionRefusal::TooManySessions);
         }
         let attempts = Bucket::full(ATTEMPTS_PER_MINUTE, now);
-        self.sessions.insert(connection, Session { handshake_hash, attempts, attested: None });
+        self.sessions.insert(
+            connection,
+            Session {
+                handshake_hash,
+                attempts,
+                attested: None,
+            },
+        );
         Ok(())
     }
 
@@ -131,7 +146,10 @@ impl Sessions {
     ///
     /// [`SessionRefusal::Unknown`] when the session ended meanwhile.
     pub fn attest(&mut self, connection: u32, attested: Attested) -> Result<(), SessionRefusal> {
-        let session = self.sessions.get_mut(&connection).ok_or(SessionRefusal::Unknown)?;
+        let session = self
+            .sessions
+            .get_mut(&connection)
+            .ok_or(SessionRefusal::Unknown)?;
         session.attested = Some(attested);
         Ok(())
     }
@@ -141,8 +159,15 @@ impl Sessions {
     /// # Errors
     ///
     /// [`SessionRefusal`].
-    pub fn attempt(&mut self, connection: u32, now: BootMillis) -> Result<&Session, SessionRefusal> {
-        let session = self.sessions.get_mut(&connection).ok_or(SessionRefusal::Unknown)?;
+    pub fn attempt(
+        &mut self,
+        connection: u32,
+        now: BootMillis,
+    ) -> Result<&Session, SessionRefusal> {
+        let session = self
+            .sessions
+            .get_mut(&connection)
+            .ok_or(SessionRefusal::Unknown)?;
         if session.attested.is_none() {
             return Err(SessionRefusal::NotAttested);
         }
@@ -200,13 +225,22 @@ mod tests {
     #[test]
     fn a_session_is_known_once_attested() {
         let mut sessions = Sessions::new(2, 10, NOW);
-        assert_eq!(sessions.attempt(1, NOW).unwrap_err(), SessionRefusal::Unknown);
+        assert_eq!(
+            sessions.attempt(1, NOW).unwrap_err(),
+            SessionRefusal::Unknown
+        );
         sessions.open(1, hash(1), NOW).unwrap();
-        assert_eq!(sessions.attempt(1, NOW).unwrap_err(), SessionRefusal::NotAttested);
+        assert_eq!(
+            sessions.attempt(1, NOW).unwrap_err(),
+            SessionRefusal::NotAttested
+        );
         sessions.attest(1, attested()).unwrap();
         assert_eq!(sessions.attempt(1, NOW).unwrap().handshake_hash(), &hash(1));
         sessions.close(1);
-        assert_eq!(sessions.attempt(1, NOW).unwrap_err(), SessionRefusal::Unknown);
+        assert_eq!(
+            sessions.attempt(1, NOW).unwrap_err(),
+            SessionRefusal::Unknown
+        );
         assert_eq!(sessions.attest(1, attested()), Err(SessionRefusal::Unknown));
     }
 
@@ -214,19 +248,31 @@ mod tests {
     fn numbers_and_hashes_are_not_shared() {
         let mut sessions = Sessions::new(4, 10, NOW);
         sessions.open(1, hash(1), NOW).unwrap();
-        assert_eq!(sessions.open(1, hash(2), NOW), Err(SessionRefusal::NumberInUse));
-        assert_eq!(sessions.open(2, hash(1), NOW), Err(SessionRefusal::HashRepeated));
+        assert_eq!(
+            sessions.open(1, hash(2), NOW),
+            Err(SessionRefusal::NumberInUse)
+        );
+        assert_eq!(
+            sessions.open(2, hash(1), NOW),
+            Err(SessionRefusal::HashRepeated)
+        );
     }
 
     #[test]
     fn the_table_is_bounded_in_size_and_rate() {
         let mut sessions = Sessions::new(1, 2, NOW);
         sessions.open(1, hash(1), NOW).unwrap();
-        assert_eq!(sessions.open(2, hash(2), NOW), Err(SessionRefusal::TableFull));
+        assert_eq!(
+            sessions.open(2, hash(2), NOW),
+            Err(SessionRefusal::TableFull)
+        );
         sessions.close_all();
         sessions.open(2, hash(2), NOW).unwrap();
         sessions.close_all();
-        assert_eq!(sessions.open(3, hash(3), NOW), Err(SessionRefusal::TooManySessions));
+        assert_eq!(
+            sessions.open(3, hash(3), NOW),
+            Err(SessionRefusal::TooManySessions)
+        );
         sessions.open(3, hash(3), BootMillis(30_000)).unwrap();
     }
 
@@ -238,6 +284,9 @@ mod tests {
         for _ in 0..ATTEMPTS_PER_MINUTE {
             sessions.attempt(1, NOW).unwrap();
         }
-        assert_eq!(sessions.attempt(1, NOW).unwrap_err(), SessionRefusal::TooManyCalls);
+        assert_eq!(
+            sessions.attempt(1, NOW).unwrap_err(),
+            SessionRefusal::TooManyCalls
+        );
     }
 }

@@ -27,12 +27,16 @@ pub fn measurements() -> [String; 3] {
 
 /// The module id of the mock's example enclave.
 pub fn module_id() -> String {
-    narthex_nsm::mock::MockConfig::example().identity.module_id()
+    narthex_nsm::mock::MockConfig::example()
+        .identity
+        .module_id()
 }
 
 /// The system's time; the mock NSM runs on it.
 pub fn system_now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
     UnixMillis(u64::try_from(since.as_millis()).expect("small"))
 }
 
@@ -65,7 +69,12 @@ impl World {
     }
 
     fn key(&self, name: &str) -> &SigningKey {
-        &self.people.iter().find(|(person, _)| *person == name).expect("known person").1
+        &self
+            .people
+            .iter()
+            .find(|(person, _)| *person == name)
+            .expect("known person")
+            .1
     }
 
     /// A person's public key, in OpenSSH's form.
@@ -80,18 +89,25 @@ impl World {
 
     fn signed(&self, text: String, namespace: Namespace, signers: &[&str]) -> SignedFile {
         let bytes = text.into_bytes();
-        let signatures =
-            signers.iter().map(|name| self.sign(name, namespace, &bytes)).collect();
+        let signatures = signers
+            .iter()
+            .map(|name| self.sign(name, namespace, &bytes))
+            .collect();
         SignedFile { bytes, signatures }
     }
 
     /// A bundle after `previous`, signed by `signers`.
-    pub fn bundle_signed_by(&self, previous: Option<(&SignedFile, u64)>, signers: &[&str]) -> SignedFile {
+    pub fn bundle_signed_by(
+        &self,
+        previous: Option<(&SignedFile, u64)>,
+        signers: &[&str],
+    ) -> SignedFile {
         let (version, previous) = match previous {
             None => (1, String::new()),
-            Some((file, version)) => {
-                (version + 1, format!("previous = \"{}\"\n", Digest384::of(&file.bytes)))
-            }
+            Some((file, version)) => (
+                version + 1,
+                format!("previous = \"{}\"\n", Digest384::of(&file.bytes)),
+            ),
         };
         let mut text = format!(
             "schema = \"narthex/bundle/v1\"\nproject = \"agent-tests\"\nversion = {version}\n\
@@ -230,8 +246,19 @@ impl World {
     }
 
     /// A call under `order`, as the tool makes it; every part of it may be changed before it is sent.
-    pub fn call(&self, order: &str, caller: &str, session: HandshakeHash, what: What) -> CallRequest {
-        let What { action, parameters, counter, approvers } = what;
+    pub fn call(
+        &self,
+        order: &str,
+        caller: &str,
+        session: HandshakeHash,
+        what: What,
+    ) -> CallRequest {
+        let What {
+            action,
+            parameters,
+            counter,
+            approvers,
+        } = what;
         let order = order.as_bytes().to_vec();
         let call = Call {
             order: Digest384::of(&order),
@@ -272,11 +299,21 @@ pub struct What {
 impl What {
     /// A read action.
     pub fn read(action: Action, counter: u64) -> Self {
-        Self { action, parameters: Parameters::None, counter, approvers: &[] }
+        Self {
+            action,
+            parameters: Parameters::None,
+            counter,
+            approvers: &[],
+        }
     }
 
     /// A write action that Alice approved.
     pub fn write(action: Action) -> Self {
-        Self { action, parameters: Parameters::None, counter: 0, approvers: &["alice"] }
+        Self {
+            action,
+            parameters: Parameters::None,
+            counter: 0,
+            approvers: &["alice"],
+        }
     }
 }

@@ -19,12 +19,18 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A mock NSM in this process.
 pub fn mock_nsm() -> Arc<MockNsm> {
-    Arc::new(MockNsm::new(DevelopmentAuthority::insecure_fixed(), MockConfig::example()))
+    Arc::new(MockNsm::new(
+        DevelopmentAuthority::insecure_fixed(),
+        MockConfig::example(),
+    ))
 }
 
 /// Serves `nsm` at `path`.
 pub fn serve_nsm(path: &Path, nsm: Arc<MockNsm>) -> RunningServer {
-    Server::bind(path, nsm, ServerLimits::default()).expect("bind").spawn().expect("thread")
+    Server::bind(path, nsm, ServerLimits::default())
+        .expect("bind")
+        .spawn()
+        .expect("thread")
 }
 
 /// A file as the policy source sends it.
@@ -49,7 +55,9 @@ pub fn policy_source(answer: SharedAnswer) -> String {
         async move {
             let accepting = Accepting::Policy;
             let connection = Connection::respond(stream, &accepting, Timeouts::DEFAULT).await;
-            let Ok(mut connection) = connection else { return };
+            let Ok(mut connection) = connection else {
+                return;
+            };
             while let Ok(Some(_)) = connection.receive_message::<PolicyRequest>().await {
                 let answer = answer.lock().unwrap().clone();
                 if connection.send_message(&answer).await.is_err() {
@@ -91,17 +99,23 @@ pub fn key_service(secret: &[u8; 32], conduct: KeyConduct) -> (String, KeyServic
             let secret = StaticSecret::from_bytes(&secret);
             let accepting = Accepting::Keys { secret: &secret };
             let connection = Connection::respond(stream, &accepting, Timeouts::DEFAULT).await;
-            let Ok(mut connection) = connection else { return };
+            let Ok(mut connection) = connection else {
+                return;
+            };
             let session = connection.handshake_hash();
             let Ok(Some(envelope)) = connection.receive_message::<KeyRequestEnvelope>().await
             else {
                 return;
             };
-            service.requests.lock().unwrap().push((session, envelope.clone()));
+            service
+                .requests
+                .lock()
+                .unwrap()
+                .push((session, envelope.clone()));
             let answer = match service.conduct.lock().unwrap().clone() {
-                KeyConduct::Refuse => {
-                    KeyAnswer::Refused { reason: ReasonId::from_static("key.account") }
-                }
+                KeyConduct::Refuse => KeyAnswer::Refused {
+                    reason: ReasonId::from_static("key.account"),
+                },
                 KeyConduct::Release(bytes) => release(&envelope, &session, &bytes),
             };
             let _ = connection.send_message(&answer).await;
@@ -121,7 +135,12 @@ pub fn release(envelope: &KeyRequestEnvelope, session: &HandshakeHash, bytes: &[
             version: wanted.version.unwrap_or(1),
             shares: Shares::Service,
         };
-        seal(&request.recipient_key, &context, &SecretBytes::copied_from(bytes)).expect("seal")
+        seal(
+            &request.recipient_key,
+            &context,
+            &SecretBytes::copied_from(bytes),
+        )
+        .expect("seal")
     });
     KeyAnswer::Released(sealed.collect())
 }
@@ -136,8 +155,10 @@ where
     listener.set_nonblocking(true).expect("non-blocking");
     let address = format!("tcp:{}", listener.local_addr().expect("address"));
     std::thread::spawn(move || {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("runtime");
         runtime.block_on(async move {
             let listener = TcpListener::from_std(listener).expect("listener");
             loop {
@@ -160,7 +181,9 @@ impl Operator {
     /// Connects to `address` (`tcp:` and an address).
     pub async fn connect(address: &str) -> Result<Self, String> {
         let address = address.strip_prefix("tcp:").expect("tcp");
-        let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| error.to_string())?;
         let opening = Opening::Diagnostics;
         let mut connection = Connection::initiate(stream, &opening, Timeouts::DEFAULT)
             .await
@@ -170,7 +193,10 @@ impl Operator {
             .await
             .map_err(|error| error.to_string())?
             .ok_or("closed before the welcome")?;
-        Ok(Self { connection, welcome })
+        Ok(Self {
+            connection,
+            welcome,
+        })
     }
 
     /// The handshake hash.
@@ -186,13 +212,21 @@ impl Operator {
     /// Makes a call.
     pub async fn call(&mut self, request: &CallRequest) -> CallAnswer {
         self.connection.send_message(request).await.expect("send");
-        self.connection.receive_message().await.expect("receive").expect("an answer")
+        self.connection
+            .receive_message()
+            .await
+            .expect("receive")
+            .expect("an answer")
     }
 
     /// Sends raw content.
     pub async fn raw(&mut self, content: &[u8]) -> CallAnswer {
         self.connection.send(content).await.expect("send");
-        self.connection.receive_message().await.expect("receive").expect("an answer")
+        self.connection
+            .receive_message()
+            .await
+            .expect("receive")
+            .expect("an answer")
     }
 }
 

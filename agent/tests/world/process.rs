@@ -76,7 +76,11 @@ impl Agent {
     pub fn children(&self) -> Vec<(u32, String)> {
         let mut children = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("proc").flatten() {
-            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            let Some(id) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
                 continue;
             };
             let parent = status_of(id, "PPid:");
@@ -90,7 +94,10 @@ impl Agent {
 
     /// The id of the gate.
     pub fn gate(&self) -> Option<u32> {
-        self.children().into_iter().find(|(_, line)| line.contains("gate")).map(|(id, _)| id)
+        self.children()
+            .into_iter()
+            .find(|(_, line)| line.contains("gate"))
+            .map(|(id, _)| id)
     }
 }
 
@@ -110,12 +117,20 @@ pub fn status_of(id: u32, name: &str) -> Option<String> {
 
 /// Lines of the configuration that depend on who runs the test.
 pub fn gate_user() -> &'static str {
-    if nix::unistd::geteuid().is_root() { "user = 64123\ngroup = 64123\n" } else { "" }
+    if nix::unistd::geteuid().is_root() {
+        "user = 64123\ngroup = 64123\n"
+    } else {
+        ""
+    }
 }
 
 /// The same for the workload.
 pub fn workload_user() -> &'static str {
-    if nix::unistd::geteuid().is_root() { "user = 64124\ngroup = 64124\n" } else { "" }
+    if nix::unistd::geteuid().is_root() {
+        "user = 64124\ngroup = 64124\n"
+    } else {
+        ""
+    }
 }
 
 /// A port that was free a moment ago.
