@@ -35,7 +35,12 @@ impl Conversation {
             let stream = connect(address, CONNECT_TIMEOUT).await?;
             Connection::initiate(stream, opening, timeouts).await
         };
-        let connection = connection.await.map_err(|error| failure(address, error))?;
+        let connection = connection.await.map_err(|error| match error {
+            TransportError::Channel(ChannelError::Truncated) => {
+                closed_in_handshake(address, opening)
+            }
+            other => failure(address, other),
+        })?;
         Ok(Self {
             connection,
             address: address.clone(),
@@ -104,6 +109,21 @@ pub(crate) fn runtime() -> Outcome<tokio::runtime::Runtime> {
             Failure::environment("runtime.failed", format!("cannot start: {error}"))
                 .next("most often there are no file descriptors left; look at `ulimit -n`")
         })
+}
+
+/// Whoever does not hold the key cannot read the first message, and can only hang up.
+fn closed_in_handshake(address: &Address, opening: &Opening) -> Failure {
+    let failure = Failure::environment(
+        "handshake.closed",
+        format!("{address} closed the connection in the handshake"),
+    );
+    match opening {
+        Opening::Administration { .. } | Opening::Keys { .. } => failure.next(
+            "most often it does not hold the key that the policy names: compare [key_service] in the \
+             bundle with what `narthex-key-service static-key` prints",
+        ),
+        _ => failure.next("is this the right address for this command?"),
+    }
 }
 
 /// What went wrong, whose fault it is, and what to do.

@@ -7,6 +7,8 @@ mod common;
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -238,17 +240,44 @@ fn a_backup_is_written_once_and_for_its_owner_only() {
     assert!(stderr.contains("[file.exists]"), "{stderr}");
 }
 
+/// It cannot read the first message, and hangs up.
 #[test]
-fn a_false_service_is_sent_nothing() {
+fn a_service_with_another_key_is_sent_nothing() {
     let (world, _) = world();
     let (service, payloads) = Service::start(&world, StaticSecret::generate().unwrap());
-    fs::write(world.path("secret"), b"correct horse").unwrap();
-    let line = format!(
-        "keys import database --secret secret --policy policy --service {service} --as dave --key dave"
-    );
-    let (status, stdout, stderr) = read(&world.narthex(&line));
-    assert_eq!((status, stdout.as_str()), (1, ""), "{stderr}");
+    let (status, stdout, stderr) = import(&world, &service);
+    assert_eq!((status, stdout.as_str()), (3, ""), "{stderr}");
+    assert!(stderr.contains("[handshake.closed]"), "{stderr}");
     assert!(payloads.lock().unwrap().is_empty());
+}
+
+/// It answers all the same, with whatever comes to its mind.
+#[test]
+fn a_service_that_pretends_is_refused_by_its_own_reason() {
+    let (world, _) = world();
+    let listener = UnixListener::bind(world.path("false.sock")).unwrap();
+    let heard = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = vec![0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        stream
+            .write_all(&[&[0, 48][..], &[0x55; 48]].concat())
+            .unwrap();
+        count + stream.read_to_end(&mut bytes).unwrap_or(0)
+    });
+    let address = format!("unix:{}", world.path("false.sock").display());
+    let (status, stdout, stderr) = import(&world, &address);
+    assert_eq!((status, stdout.as_str()), (1, ""), "{stderr}");
+    assert!(stderr.contains("[handshake.authentication]"), "{stderr}");
+    // The preamble and one handshake message, and nothing of the order.
+    assert!(heard.join().unwrap() < 100);
+}
+
+fn import(world: &World, service: &str) -> (i32, String, String) {
+    fs::write(world.path("secret"), b"correct horse").unwrap();
+    read(&world.narthex(&format!(
+        "keys import database --secret secret --policy policy --service {service} --as dave --key dave"
+    )))
 }
 
 #[test]
