@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::users::{WORKLOAD, as_ordinary_user, is_root, skip_without_root};
-use common::workloads::{AGENT, Place, ended, key, processes_with, run, until};
+use common::workloads::{Place, agent, ended, key, processes_with, run, until};
 use narthex_agent::mode::Mode;
 use narthex_agent::workload::{
     ConfinementMeasure, ExitKind, LaunchStep, MeasureState, WorkloadError, WorkloadState, spawn,
@@ -320,39 +320,83 @@ fn ending_by_itself_leaves_nothing() {
     as_ordinary_user("ending_by_itself_leaves_nothing", ordinary);
 }
 
-#[test]
-fn a_killed_agent_leaves_nothing() {
-    // The test runs itself as "the agent", and kills that.
-    const ROLE: &str = "NARTHEX_TEST_AGENT_TO_BE_KILLED";
-    const MARKER: &str = "31417.1";
-    if let Some(out) = std::env::var_os(ROLE) {
-        let place = Place::new();
-        run(async {
-            let workload = place.workload(&flock(MARKER), "");
-            workload.start().await.unwrap();
-            until("the flock", || processes_with(MARKER) >= 6).await;
-            fs::write(out, place.runtime().to_str().unwrap()).unwrap();
-            std::future::pending::<()>().await;
-        });
-    }
+/// The test runs itself as "the agent", and kills that.
+const KILLED_AGENT: &str = "NARTHEX_TEST_AGENT_TO_BE_KILLED";
+
+fn a_killed_agent_leaves_nothing_here(marker: &str) {
     let directory = tempfile::tempdir().unwrap();
     let ready = directory.path().join("ready");
     let mut agent = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_killed_agent_leaves_nothing"])
-        .env(ROLE, &ready)
+        .env(KILLED_AGENT, &ready)
+        .env("NARTHEX_TEST_MARKER", marker)
         .stdout(Stdio::null())
         .process_group(0)
         .spawn()
         .unwrap();
     run(async {
         until("the agent", || ready.exists()).await;
-        assert!(processes_with(MARKER) >= 6);
+        let runtime = fs::read_to_string(&ready).unwrap();
+        let runtime = Path::new(&runtime);
+        assert!(processes_with(marker) >= 6);
+        if !is_root() {
+            assert!(runtime.join("keys/a").exists());
+        }
         agent.kill().unwrap(); // SIGKILL
         agent.wait().unwrap();
-        until("nothing is left", || processes_with(MARKER) == 0).await;
+        until("nothing is left", || processes_with(marker) == 0).await;
+        until("no key", || {
+            fs::read_dir(runtime.join("keys")).unwrap().count() == 0
+        })
+        .await;
+        let groups = format!("narthex-workload-{}-", agent.id());
+        for hierarchy in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+            let left = || {
+                fs::read_dir(hierarchy).is_ok_and(|mut entries| {
+                    entries.any(|entry| {
+                        entry.is_ok_and(|entry| {
+                            entry.file_name().to_string_lossy().starts_with(&groups)
+                        })
+                    })
+                })
+            };
+            until("no control group", || !left()).await;
+        }
+        let _ = fs::remove_dir_all(runtime.parent().unwrap());
     });
-    let runtime = fs::read_to_string(&ready).unwrap();
-    let _ = fs::remove_dir_all(Path::new(&runtime).parent().unwrap());
+}
+
+fn be_the_agent_to_be_killed(ready: &Path) {
+    let marker = std::env::var("NARTHEX_TEST_MARKER").unwrap();
+    let place = Place::new();
+    run(async {
+        let workload = place.workload(&flock(&marker), "");
+        workload
+            .deliver_keys(vec![key("a", b"secret")])
+            .await
+            .unwrap();
+        workload.start().await.unwrap();
+        until("the flock", || processes_with(&marker) >= 6).await;
+        fs::write(
+            ready.with_extension("new"),
+            place.runtime().to_str().unwrap(),
+        )
+        .unwrap();
+        fs::rename(ready.with_extension("new"), ready).unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
+#[test]
+fn a_killed_agent_leaves_nothing() {
+    if let Some(ready) = std::env::var_os(KILLED_AGENT) {
+        return be_the_agent_to_be_killed(Path::new(&ready));
+    }
+    if is_root() {
+        a_killed_agent_leaves_nothing_here("31417.1");
+    }
+    let ordinary = || a_killed_agent_leaves_nothing_here("31417.2");
+    as_ordinary_user("a_killed_agent_leaves_nothing", ordinary);
 }
 
 #[test]
@@ -568,7 +612,7 @@ fn dropping_the_handle_ends_the_workload() {
 
 #[test]
 fn a_shepherd_that_no_agent_started_refuses() {
-    let by_hand = Command::new(AGENT)
+    let by_hand = Command::new(agent())
         .arg("workload-shepherd")
         .stdin(Stdio::null())
         .output()

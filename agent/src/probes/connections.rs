@@ -32,7 +32,7 @@ pub(super) fn read() -> Vec<Field> {
 }
 
 #[derive(Default)]
-struct TcpCounts {
+pub(super) struct TcpCounts {
     established: u64,
     listening: u64,
     other: u64,
@@ -41,7 +41,7 @@ struct TcpCounts {
 impl TcpCounts {
     /// The text of `/proc/net/tcp` or `tcp6`: a heading, and one socket a line, its state in field
     /// 4.
-    fn add(&mut self, text: &[u8]) {
+    pub(super) fn add(&mut self, text: &[u8]) {
         for line in lines(text) {
             let mut fields = line
                 .split(|&byte| byte == b' ')
@@ -69,7 +69,7 @@ fn entries(text: &[u8]) -> u64 {
 
 /// Names of Unix sockets are the programs' choice and may hold line ends; a socket's line begins
 /// with its address and a colon (`ffff888103c0a000:`).
-fn unix_entries(text: &[u8]) -> u64 {
+pub(super) fn unix_entries(text: &[u8]) -> u64 {
     let begins = |line: &&[u8]| {
         line.split_first_chunk::<17>().is_some_and(|(address, _)| {
             address.ends_with(b":") && address.iter().take(16).all(|byte| byte.is_ascii_hexdigit())

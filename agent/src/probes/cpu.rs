@@ -32,7 +32,7 @@ pub(super) fn read(workload: &WorkloadSnapshot) -> Vec<Field> {
     fields
 }
 
-fn machine(stat: &str) -> Vec<Field> {
+pub(super) fn machine(stat: &str) -> Vec<Field> {
     let mut fields = Vec::new();
     let processors = stat.lines().filter_map(|line| line.strip_prefix("cpu"));
     let count = processors.filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
@@ -65,7 +65,7 @@ fn machine(stat: &str) -> Vec<Field> {
     fields
 }
 
-fn load(loadavg: &str) -> Vec<Field> {
+pub(super) fn load(loadavg: &str) -> Vec<Field> {
     let names = [
         FieldName::CpuLoad1,
         FieldName::CpuLoad5,

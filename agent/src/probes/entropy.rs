@@ -24,7 +24,7 @@ pub(super) fn read() -> Vec<Field> {
     fields
 }
 
-fn source(current: Option<&str>) -> State {
+pub(super) fn source(current: Option<&str>) -> State {
     match current.map(str::trim) {
         Some("nsm-hwrng") => State::NsmRandom, // drivers/misc/nsm.c
         None | Some("" | "none") => State::NoRandom,
@@ -34,7 +34,7 @@ fn source(current: Option<&str>) -> State {
 
 /// The last statement counts, as for the kernel. `None` when nothing is stated: the kernel then
 /// does as it was built, which cannot be told from here.
-fn trust(arguments: &str, key: &str) -> Option<bool> {
+pub(super) fn trust(arguments: &str, key: &str) -> Option<bool> {
     arguments
         .split_whitespace()
         .filter_map(|argument| argument.strip_prefix(key)?.strip_prefix('='))

@@ -31,14 +31,14 @@ pub(super) fn read() -> Vec<Field> {
     fields
 }
 
-struct Filesystem {
+pub(super) struct Filesystem {
     place: PathBuf,
     kind: State,
 }
 
 /// Each filesystem once, in the order of mounting. Only kinds that are on this machine: asking a
 /// network filesystem for its space can take for ever, and a kernel interface has none.
-fn parse(mountinfo: &str) -> Vec<Filesystem> {
+pub(super) fn parse(mountinfo: &str) -> Vec<Filesystem> {
     let mut devices = BTreeSet::new();
     mountinfo
         .lines()
@@ -72,7 +72,7 @@ fn kind(name: &str, place: &Path) -> Option<State> {
 }
 
 /// Octal escapes of mountinfo (space, tab, line end, backslash).
-fn unescape(text: &str) -> PathBuf {
+pub(super) fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -88,7 +88,7 @@ impl KernelEvents {
 
     /// One message: `level,sequence,time,flags[,…];text`, and lines of more that begin with a
     /// space.
-    fn add(&mut self, message: &[u8]) {
+    pub(super) fn add(&mut self, message: &[u8]) {
         let Some(semicolon) = message.iter().position(|&byte| byte == b';') else {
             return;
         };

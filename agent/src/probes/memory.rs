@@ -12,7 +12,7 @@ pub(super) fn read(workload: &WorkloadSnapshot) -> Vec<Field> {
     fields
 }
 
-fn machine(meminfo: &str) -> Vec<Field> {
+pub(super) fn machine(meminfo: &str) -> Vec<Field> {
     let Some(total) = kibibytes(meminfo, "MemTotal") else {
         return Vec::new();
     };
@@ -68,7 +68,7 @@ fn of_workload(workload: &WorkloadSnapshot) -> Vec<Field> {
 }
 
 /// The value of a line `Key:   123 kB`, in bytes.
-fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
+pub(super) fn kibibytes(meminfo: &str, key: &str) -> Option<u64> {
     meminfo.lines().find_map(|line| {
         let value = line
             .strip_prefix(key)?

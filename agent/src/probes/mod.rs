@@ -205,6 +205,57 @@ mod tests {
         });
     }
 
+    /// The parsers take whatever a hostile process can make of the kernel's text.
+    #[test]
+    fn no_text_makes_a_parser_panic() {
+        let seeds = [
+            "MemTotal: 100 kB\nCached: 18446744073709551615 kB\nBuffers: 1 kB\n",
+            "cpu  1 2 3 4 5 6 7 8\ncpu0 1\n0.57 1.00 16.25 1/200 4242\n",
+            "some avg10=24.60 avg60=0.00 avg300=100.00 total=302379730\nfull avg10=0.00\n",
+            "23 21 0:6 / /r\\040n rw shared:5 - tmpfs tmpfs rw,size=1k\n",
+            "h\n 0: 00000000:07E8 00000000:0000 0A 0:0\n00000000a83d2bd1: 00000003 @x\n",
+            "3,2,5,-;Out of memory: Killed process 77 (x)\n SUBSYSTEM=y\n",
+            "42 (a) b) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21\n",
+            "random.trust_cpu=on random.trust_bootloader=0\n1 2 3\n",
+        ];
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64; // xorshift: the same texts in every run.
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for round in 0..20_000 {
+            let mut bytes = seeds[round % seeds.len()].as_bytes().to_vec();
+            for _ in 0..=random() % 4 {
+                let place = usize::try_from(random()).unwrap() % bytes.len();
+                match random() % 4 {
+                    0 => bytes[place] = random().to_le_bytes()[0],
+                    1 => bytes.truncate(place.max(1)),
+                    2 => bytes.insert(place, b"\n )(:=,;\\-9\xff"[(random() % 12) as usize]),
+                    _ => bytes.extend_from_within(place..),
+                }
+            }
+            read_everything(&bytes);
+        }
+    }
+
+    fn read_everything(bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        memory::machine(&text);
+        cpu::machine(&text);
+        cpu::load(&text);
+        pressure::fields(Some(&text), Some(&text), Some(&text));
+        filesystems::parse(&text);
+        connections::TcpCounts::default().add(bytes);
+        connections::unix_entries(bytes);
+        entropy::trust(&text, "random.trust_cpu");
+        entropy::source(Some(&text));
+        processes::open_files(&text);
+        KernelEvents::default().add(bytes);
+        crate::platform::process_stat::ProcessStat::parse(bytes);
+    }
+
     #[test]
     fn this_machine_has_memory_and_a_processor() {
         with_probes(|probes, workload| {

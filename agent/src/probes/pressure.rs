@@ -53,7 +53,7 @@ pub(super) fn read() -> Vec<Field> {
 
 /// The texts of the three files; absent where the kernel has none. What all tasks together wait for
 /// on a processor ("full" of cpu) has no meaning for a whole machine.
-fn fields(cpu: Option<&str>, memory: Option<&str>, io: Option<&str>) -> Vec<Field> {
+pub(super) fn fields(cpu: Option<&str>, memory: Option<&str>, io: Option<&str>) -> Vec<Field> {
     let mut fields = Vec::new();
     for (text, kind, names) in [
         (cpu, "some", &CPU_SOME),

@@ -104,7 +104,7 @@ impl Counts {
 }
 
 /// `/proc/sys/fs/file-nr`: allocated, unused, most.
-fn open_files(text: &str) -> Option<u64> {
+pub(super) fn open_files(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
 }
 

@@ -128,6 +128,11 @@ impl ControlGroup {
         self.measures
     }
 
+    /// Where it is.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// An open `cgroup.procs`: who writes `0` to it becomes a member.
     ///
     /// # Errors
@@ -183,14 +188,19 @@ impl Drop for ControlGroup {
             use std::io::Write;
             let _ = file.write_all(b"1");
         }
-        // The kernel takes a moment to let the last member go after it is collected.
-        for _ in 0..50 {
-            match fs::remove_dir(&self.directory) {
-                Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => {
-                    std::thread::sleep(std::time::Duration::from_millis(2));
-                }
-                _ => return,
+        remove(&self.directory);
+    }
+}
+
+/// Removes an empty control group. The kernel takes a moment to let the last member go after it is
+/// collected.
+pub(super) fn remove(directory: &Path) {
+    for _ in 0..50 {
+        match fs::remove_dir(directory) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => {
+                std::thread::sleep(std::time::Duration::from_millis(2));
             }
+            _ => return,
         }
     }
 }

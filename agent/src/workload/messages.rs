@@ -41,7 +41,7 @@ pub(super) struct LaunchOrder {
     /// User and group id.
     #[n(4)]
     pub user: Option<(u32, u32)>,
-    /// Where the keys' tmpfs goes, when it comes with the order.
+    /// Where the keys' tmpfs goes, when it comes with the order; otherwise where the key files are.
     #[n(5)]
     pub keys_place: ByteVec,
     #[n(6)]
@@ -56,8 +56,11 @@ pub(super) struct LaunchOrder {
     /// Whether measures that need privilege may be missing.
     #[n(10)]
     pub tolerant: bool,
-    /// The descriptors that come with the order, in their order.
+    /// Directory of the control group, when there is one: removed by the shepherd if the agent cannot.
     #[n(11)]
+    pub control_group_place: Option<ByteVec>,
+    /// The descriptors that come with the order, in their order.
+    #[n(12)]
     pub descriptors: Vec<Descriptor>,
 }
 
@@ -218,6 +221,7 @@ mod tests {
             processes: None,
             control_group_measures: 3,
             tolerant: true,
+            control_group_place: Some(b"/sys/fs/cgroup/x".to_vec().into()),
             descriptors: vec![Descriptor::Output, Descriptor::Error],
         }
     }

@@ -101,7 +101,7 @@ impl Run {
             let kill_switch = group.kill_switch().map_err(at_group)?;
             files.add(Descriptor::ControlGroupKill, kill_switch.into());
         }
-        let order = launch_order(settings, group_measures, &files);
+        let order = launch_order(settings, group.as_ref(), &files);
         let at_shepherd = |error: io::Error| failed(LaunchStep::Shepherd, &error);
         let (shepherd, control) = start_shepherd(settings, &order, files).map_err(at_shepherd)?;
         let mut run = Self {
@@ -331,10 +331,12 @@ fn refuse_unlimited(
 
 fn launch_order(
     settings: &WorkloadSettings,
-    group_measures: MeasureSet,
+    group: Option<&ControlGroup>,
     files: &Files,
 ) -> LaunchOrder {
     let config = &settings.config;
+    let group_measures = group.map(ControlGroup::measures).unwrap_or_default();
+    let group_place = group.map(|group| group.directory().as_os_str().as_bytes().to_vec());
     LaunchOrder {
         program: config.command.as_os_str().as_bytes().to_vec().into(),
         arguments: config
@@ -361,6 +363,7 @@ fn launch_order(
         open_files: settings.open_files,
         processes: settings.processes,
         control_group_measures: group_measures.bits(),
+        control_group_place: group_place.map(Into::into),
         tolerant: settings.tolerant,
         descriptors: files.kinds.clone(),
     }

@@ -10,11 +10,13 @@
 //! It holds no key and no socket but that one. Its life: order → launch → wait for the main
 //! process, a command or the end of the socket → end all → report → exit.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use minicbor::bytes::ByteVec;
@@ -24,7 +26,9 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Gid, Pid, Uid, getpid, setsid};
 
+use super::cgroup;
 use super::exit::LaunchStep;
+use super::key_files::{KeyDirectory, Owner};
 use super::measures::MeasureSet;
 use super::messages::{Descriptor, Event, LaunchOrder, STOP_COMMAND_BYTES, receive_order};
 use super::system_calls;
@@ -68,6 +72,9 @@ fn control_socket() -> Option<UnixStream> {
 fn run(mut control: UnixStream) -> io::Result<()> {
     forbid_dumps()?;
     become_subreaper()?;
+    // Out of memory, the kernel should take anything before the process that ends the rest. Only
+    // root may ask for that; the workload itself asks for the opposite.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
     // Away from the terminal: its interrupt is for the agent, which then stops the workload in
     // order.
     match setsid() {
@@ -133,6 +140,23 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     .send(&mut control)
 }
 
+/// What the agent would have removed: key files outside a tmpfs, and the control group. A keys' tmpfs
+/// has gone with the last process that saw it.
+fn tidy_for_the_agent(order: &LaunchOrder) {
+    let path = |bytes: &ByteVec| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+    if !order.descriptors.contains(&Descriptor::Keys) {
+        let owner = order.user.map(|(user, group)| Owner {
+            user: Uid::from_raw(user),
+            group: Gid::from_raw(group),
+        });
+        // Opening it wipes what an earlier run left in it.
+        let _ = KeyDirectory::in_directory(&path(&order.keys_place), owner);
+    }
+    if let Some(group) = &order.control_group_place {
+        cgroup::remove(&path(group));
+    }
+}
+
 #[derive(Default)]
 struct Files {
     output: Option<OwnedFd>,
@@ -171,6 +195,7 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
         open_files,
         processes,
         control_group_measures,
+        control_group_place: _,
         tolerant,
         descriptors: _,
     } = order;
@@ -239,16 +264,16 @@ struct Flock {
 impl Flock {
     /// Returns when the main process has ended or everything must be killed: the grace time after a
     /// stop is over, or the agent has gone.
-    fn watch(&mut self, control: &UnixStream, children: &SignalFd) -> io::Result<()> {
+    fn watch(&mut self, control: &UnixStream, children: &SignalFd) -> io::Result<Watched> {
         let mut deadline: Option<Instant> = None;
         loop {
             self.collect();
             if self.end.is_some() {
-                return Ok(());
+                return Ok(Watched::Over);
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| now >= deadline) {
-                return Ok(());
+                return Ok(Watched::Over);
             }
             let wait = deadline.map_or(PollTimeout::NONE, |deadline| {
                 // Rounded up, so that the loop does not spin in the last millisecond.
@@ -275,7 +300,7 @@ impl Flock {
                         let _ = killpg(self.main_process, Signal::SIGCONT);
                         deadline = Some(Instant::now() + grace);
                     }
-                    Command::AgentGone => return Ok(()),
+                    Command::AgentGone => return Ok(Watched::AgentGone),
                 }
             }
         }
@@ -321,6 +346,14 @@ impl Flock {
             std::thread::sleep(KILL_PAUSE);
         }
     }
+}
+
+/// Why the watch ended.
+enum Watched {
+    /// The main process has ended, or had its time to.
+    Over,
+    /// Nobody is there to be told.
+    AgentGone,
 }
 
 enum Command {

@@ -6,6 +6,7 @@ pub struct Canary {
     /// Where it is planted: for the message.
     pub place: &'static str,
     bytes: Vec<u8>,
+    forms: Vec<(String, Vec<u8>)>,
 }
 
 impl Canary {
@@ -15,6 +16,7 @@ impl Canary {
         Self {
             place,
             bytes: bytes.to_vec(),
+            forms: Self::forms(bytes),
         }
     }
 
@@ -23,15 +25,23 @@ impl Canary {
         &self.bytes
     }
 
+    /// The first form of the secret that is in `haystack`.
+    pub fn found_in(&self, haystack: &[u8]) -> Option<&str> {
+        self.forms.iter().find_map(|(name, form)| {
+            let found = haystack.windows(form.len()).any(|window| window == form);
+            found.then_some(name.as_str())
+        })
+    }
+
     /// Every form that is searched for, with its name: as it is, reversed, in both cases, as
     /// UTF-16, hex, URL-encoded, and the parts of base64 that do not depend on where in a longer
     /// text it stands.
-    pub fn forms(&self) -> Vec<(String, Vec<u8>)> {
+    fn forms(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         let mut forms = Vec::new();
-        let reversed: Vec<u8> = self.bytes.iter().rev().copied().collect();
-        for (order, bytes) in [("", &self.bytes), ("reversed ", &reversed)] {
+        let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
+        for (order, bytes) in [("", bytes), ("reversed ", reversed.as_slice())] {
             let mut add = |name: &str, form: Vec<u8>| forms.push((format!("{order}{name}"), form));
-            add("raw", bytes.clone());
+            add("raw", bytes.to_vec());
             add("lower case", bytes.to_ascii_lowercase());
             add("upper case", bytes.to_ascii_uppercase());
             add("complement", bytes.iter().map(|byte| !byte).collect());
@@ -58,14 +68,6 @@ impl Canary {
             }
         }
         forms
-    }
-
-    /// The first form of the secret that is in `haystack`.
-    pub fn found_in(&self, haystack: &[u8]) -> Option<String> {
-        self.forms().into_iter().find_map(|(name, form)| {
-            let found = haystack.windows(form.len()).any(|window| window == form);
-            found.then_some(name)
-        })
     }
 }
 
@@ -114,7 +116,9 @@ mod tests {
     use super::*;
 
     fn found(haystack: &[u8]) -> Option<String> {
-        Canary::new("a test", b"C4nary-S3cret!").found_in(haystack)
+        Canary::new("a test", b"C4nary-S3cret!")
+            .found_in(haystack)
+            .map(str::to_owned)
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! Running a test as root and as an ordinary user, on a machine where we are one of the two.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::workloads::{AGENT_VARIABLE, agent};
 
 /// An ordinary user and group that own nothing: nobody.
 pub const ORDINARY: u32 = 65_534;
@@ -27,8 +32,12 @@ pub fn as_ordinary_user(test: &str, body: impl FnOnce()) {
     if !is_root() {
         return body();
     }
-    let output = Command::new(std::env::current_exe().unwrap())
+    let copies = tempfile::tempdir().unwrap();
+    fs::set_permissions(copies.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let this_test = reachable(&std::env::current_exe().unwrap(), copies.path());
+    let output = Command::new(this_test)
         .args(["--exact", test, "--nocapture"])
+        .env(AGENT_VARIABLE, reachable(&agent(), copies.path()))
         .uid(ORDINARY)
         .gid(ORDINARY)
         .current_dir("/")
@@ -40,4 +49,18 @@ pub fn as_ordinary_user(test: &str, body: impl FnOnce()) {
         "as an ordinary user: {text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// The program, or a copy of it where the way to it is closed to others (a checkout in `/root`).
+pub fn reachable(program: &Path, copies: &Path) -> PathBuf {
+    let open = |path: &Path| {
+        fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
+    };
+    if program.ancestors().all(open) {
+        return program.to_owned();
+    }
+    let copy = copies.join(program.file_name().unwrap());
+    fs::copy(program, &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy
 }

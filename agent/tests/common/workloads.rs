@@ -15,8 +15,14 @@ use zeroize::Zeroizing;
 
 use super::users::{WORKLOAD, is_root};
 
+/// Names another copy of the agent's binary, for a test that is run again as another user.
+pub const AGENT_VARIABLE: &str = "NARTHEX_TEST_AGENT";
+
 /// The agent's binary, which is the shepherd of every run.
-pub const AGENT: &str = env!("CARGO_BIN_EXE_narthex-agent");
+pub fn agent() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_narthex-agent"));
+    std::env::var_os(AGENT_VARIABLE).map_or_else(built, PathBuf::from)
+}
 
 /// A place for one test: a runtime directory, and a directory the workload may write to.
 pub struct Place {
@@ -82,7 +88,7 @@ impl Place {
         let privileges = Privileges::current();
         WorkloadSettings::resolve(config, &self.runtime(), None, mode, privileges)
             .unwrap()
-            .with_shepherd_program(PathBuf::from(AGENT))
+            .with_shepherd_program(agent())
     }
 
     /// A handle for `script`, as with `--local`.
