@@ -188,7 +188,7 @@ impl Metrics {
             let labels = format!("{{release=\"{name}\",version=\"{version}\"}}");
             page.line("narthex_release_expiry_seconds", &labels, seconds);
         }
-        let families: [(&str, &str, &str, fn(&ServeSummary) -> u64); 5] = [
+        let families: [Family; 5] = [
             (
                 "narthex_connections_total",
                 "counter",
@@ -229,6 +229,14 @@ impl Metrics {
         }
     }
 }
+
+/// Name, kind, help, and where the value stands.
+type Family = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&ServeSummary) -> u64,
+);
 
 #[derive(Default)]
 struct Page(String);

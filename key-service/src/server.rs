@@ -302,7 +302,7 @@ fn anchors(config: &Config) -> Result<TrustAnchors, StartError> {
     let der = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
     let anchors =
         TrustAnchors::from_root_certificate(&der).map_err(|error| refuse(error.to_string()))?;
-    if anchors.anchor().kind != narthex_verifier::AnchorKind::InsecureDevelopment {
+    if anchors.anchor().kind() != narthex_verifier::AnchorKind::InsecureDevelopment {
         return Err(refuse("this is not a development root".to_owned()));
     }
     tracing::warn!(
@@ -339,7 +339,7 @@ fn report(opened: &Opened, metrics: &Metrics) {
 fn warn_about_static_key(lineage: &Lineage, static_key: &StaticSecret) {
     let named = lineage.policy().bundle().key_service.as_ref();
     let ours = static_key.public();
-    if !named.is_some_and(|named| named.static_key.as_bytes() == ours.as_bytes()) {
+    if named.is_none_or(|named| named.static_key.as_bytes() != ours.as_bytes()) {
         tracing::warn!(
             static_key = hex::encode(ours.as_bytes()),
             "the bundle in force names another static key; agents will refuse this service"

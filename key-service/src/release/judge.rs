@@ -67,7 +67,7 @@ pub(crate) struct Refused {
     /// Why.
     pub(crate) refusal: Refusal,
     /// Who asked, if the document is genuine: then the refusal can be attributed.
-    pub(crate) enclave: Option<EnclaveBody>,
+    pub(crate) enclave: Option<Box<EnclaveBody>>,
     /// The names asked for, if they could be read.
     pub(crate) asked: Vec<String>,
 }
@@ -107,7 +107,7 @@ pub(crate) fn judge(
     let mut enclave = describe(bench, session, &appraised);
     let keys = grant(bench, &appraised, &request, &mut enclave).map_err(|refusal| Refused {
         refusal,
-        enclave: Some(enclave.clone()),
+        enclave: Some(Box::new(enclave.clone())),
         asked: asked.clone(),
     })?;
     Ok(Granted {

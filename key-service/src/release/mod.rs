@@ -164,7 +164,7 @@ impl Service {
         } = refused;
         let identity = enclave.as_ref().map(|enclave| enclave.module_id.clone());
         let body = Body {
-            enclave,
+            enclave: enclave.map(|enclave| *enclave),
             asked,
             ..Body::default()
         };
@@ -197,7 +197,7 @@ fn seal_one(
 fn refused_after_grant(refusal: Refusal, granted: &Granted) -> Refused {
     Refused {
         refusal,
-        enclave: Some(granted.enclave.clone()),
+        enclave: Some(Box::new(granted.enclave.clone())),
         asked: granted
             .keys
             .iter()

@@ -1,0 +1,291 @@
+//! The program as people run it: subcommands, exit codes, permissions, stop signals.
+//!
+//! Without the feature `dev-root` these run the program as it is shipped, and show that it gives no key to a mock document.
+
+mod common;
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    process::{Child, Command, Output, Stdio},
+};
+
+use common::*;
+
+fn program(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_narthex-key-service"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn with_config(world: &World, command: &[&str]) -> Output {
+    let config = world.path("service.toml");
+    program(&[command, &["--config", config.to_str().unwrap()]].concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A running program; killed if a test ends before it stops it.
+struct Process(Child);
+
+impl Process {
+    fn run(world: &World) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_narthex-key-service"))
+            .args(["run", "--config"])
+            .arg(world.path("service.toml"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// Waits for a line that contains `part` and returns everything up to it.
+    fn wait_for(&mut self, part: &str) -> String {
+        let mut seen = String::new();
+        for line in BufReader::new(self.0.stderr.as_mut().unwrap()).lines() {
+            let line = line.unwrap();
+            seen += &format!("{line}\n");
+            if line.contains(part) {
+                return seen;
+            }
+        }
+        panic!("{part:?} never came:\n{seen}");
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = i32::try_from(self.0.id()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn set_log_level(world: &World, level: &str) {
+    let path = world.path("service.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        config.replace("level = \"warn\"", &format!("level = \"{level}\"")),
+    )
+    .unwrap();
+}
+
+#[test]
+fn the_static_key_is_made_once_and_printed() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let expected = format!("{}\n", hex::encode(world.service_key.as_bytes()));
+    let output = with_config(&world, &["static-key"]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stdout), expected);
+    let mode = std::fs::metadata(world.path("static.key"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
+fn init_happens_once() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let (config, genesis) = (world.path("service.toml"), world.path("0001.toml"));
+    let signature = world.path("0001.toml.alice.sig");
+    let output = program(&[
+        "init",
+        "--config",
+        config.to_str().unwrap(),
+        "--genesis",
+        genesis.to_str().unwrap(),
+        "--signature",
+        signature.to_str().unwrap(),
+        world.path("0001.toml.bob.sig").to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("(storage.already_initialised)"));
+    let output = program(&[
+        "init",
+        "--config",
+        config.to_str().unwrap(),
+        "--genesis",
+        genesis.to_str().unwrap(),
+        "--signature",
+        signature.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(bundle.under_signed)"));
+}
+
+#[test]
+fn init_refuses_a_bundle_for_another_service() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    std::fs::remove_file(world.path("keys.sqlite")).unwrap();
+    std::fs::remove_file(world.path("static.key")).unwrap();
+    let arguments = |world: &World| {
+        program(&[
+            "init",
+            "--config",
+            world.path("service.toml").to_str().unwrap(),
+            "--genesis",
+            world.path("0001.toml").to_str().unwrap(),
+            "--signature",
+            world.path("0001.toml.alice.sig").to_str().unwrap(),
+            world.path("0001.toml.bob.sig").to_str().unwrap(),
+        ])
+    };
+    let output = arguments(&world);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("make it with `static-key`"));
+    assert!(with_config(&world, &["static-key"]).status.success());
+    let output = arguments(&world);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(init.static_key)"));
+    assert!(!world.path("keys.sqlite").exists());
+}
+
+#[test]
+fn loose_permissions_and_a_missing_line_stop_the_start() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    for file in ["root.key", "static.key"] {
+        let path = world.path(file);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let output = with_config(&world, &["run"]);
+        assert_eq!(output.status.code(), Some(1), "{file}");
+        assert!(
+            text(&output.stderr).contains("(secret_file.loose_permissions)"),
+            "{file}"
+        );
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let path = world.path("service.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("insecure_without_ledger = true", "")).unwrap();
+    let output = with_config(&world, &["run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("(config.without_ledger)"));
+}
+
+#[test]
+fn check_finds_an_edited_row() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let output = with_config(&world, &["check"]);
+    assert!(output.status.success());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["decisions"], 1);
+    sqlite(&world, "UPDATE policy_file SET accepted = accepted + 1");
+    for command in ["check", "run"] {
+        let output = with_config(&world, &[command]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("(storage.row_altered)"));
+    }
+}
+
+#[test]
+fn the_wrong_root_key_opens_nothing() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let other = World::new(vec![KeyRule::usual("database")]);
+    std::fs::copy(other.path("root.key"), world.path("root.key")).unwrap();
+    for command in ["check", "run"] {
+        let output = with_config(&world, &[command]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("(storage.root_key)"));
+    }
+}
+
+#[test]
+fn a_second_instance_is_refused_and_signals_stop_the_first() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    set_log_level(&world, "info");
+    for signal in [
+        nix::sys::signal::Signal::SIGTERM,
+        nix::sys::signal::Signal::SIGINT,
+    ] {
+        let mut process = Process::run(&world);
+        let log = process.wait_for("serving without the transparency log");
+        assert!(log.contains("insecure_without_ledger=true"));
+        let output = with_config(&world, &["run"]);
+        assert_eq!(output.status.code(), Some(3));
+        assert!(text(&output.stderr).contains("(storage.locked)"));
+        assert!(
+            with_config(&world, &["check"]).status.success(),
+            "looking needs no lock"
+        );
+        process.signal(signal);
+        process.wait_for("stopped");
+        assert_eq!(process.0.wait().unwrap().code(), Some(0));
+        assert!(!world.path("keys.sock").exists());
+    }
+}
+
+#[test]
+fn root_keys_are_listed() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let output = with_config(&world, &["root-key", "list"]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["needed"], true);
+    assert!(!text(&output.stdout).contains("secret"));
+    let id = line["root_key"].as_str().unwrap();
+    let config = world.path("service.toml");
+    let output = program(&[
+        "root-key",
+        "forget",
+        "--config",
+        config.to_str().unwrap(),
+        id,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(root_key.in_use)"));
+}
+
+#[test]
+fn every_decision_is_a_line() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let output = with_config(&world, &["decisions"]);
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (line["kind"].as_str(), line["sequence"].as_u64()),
+        (Some("genesis"), Some(0))
+    );
+}
+
+/// The program as it is shipped trusts AWS's root alone, and says of a mock document what it is.
+#[cfg(not(feature = "dev-root"))]
+#[tokio::test]
+async fn the_shipped_program_gives_no_key_to_a_mock_document() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    set_log_level(&world, "info");
+    let mut process = Process::run(&world);
+    process.wait_for("serving");
+    world.release("shop", "1.0", "current").await.unwrap();
+    world.administer(create("database")).await.unwrap();
+    let reason = world
+        .ask(&world.enclave(), &["database"])
+        .await
+        .unwrap_err();
+    assert_eq!(reason, "chain.development_root");
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    process.wait_for("stopped");
+}
+
+/// And no setting makes it trust another.
+#[cfg(not(feature = "dev-root"))]
+#[test]
+fn the_shipped_program_knows_no_development_root() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let path = world.path("service.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        format!("insecure_development_root = \"root.der\"\n{config}"),
+    )
+    .unwrap();
+    let output = with_config(&world, &["run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("unknown field"));
+}
