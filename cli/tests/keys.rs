@@ -113,7 +113,7 @@ impl Service {
             .authorise_administration(&signed, &context)
             .map_err(|refusal| refusal.id())?;
         if !self.used.lock().unwrap().insert(*order.digest()) {
-            return Err("order.used");
+            return Err("order.reused");
         }
         if let Some(payload) = &request.payload {
             self.payloads
@@ -212,7 +212,7 @@ fn an_import_waits_for_approval_and_is_done_once() {
     assert_eq!(*payloads.lock().unwrap(), [b"correct horse"]);
     let (status, _, stderr) = send();
     assert_eq!(status, 1);
-    assert!(stderr.contains("[order.used]"), "{stderr}");
+    assert!(stderr.contains("[order.reused]"), "{stderr}");
     // Another secret than the one that was approved.
     fs::write(world.path("secret"), b"other horse").unwrap();
     let (status, _, stderr) = send();

@@ -183,7 +183,7 @@ fn refused(reason: &str) -> Failure {
         "order.under_approved" => failure.next(
             "it needs another person's approval: --write-order, `narthex order approve`, then --order",
         ),
-        "order.used" => failure.next("an order is used once; leave --order out to make a new one"),
+        "order.reused" => failure.next("an order is used once; leave --order out to make a new one"),
         "order.expired" => failure.next("make a new order"),
         "order.role" => failure.next("no role of yours allows this; the reviewers' bundle says who may"),
         "order.delay" => failure.next("the policy asks for a delay that is not over; send it again later"),

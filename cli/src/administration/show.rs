@@ -40,6 +40,14 @@ pub(super) fn show(operation: &Operation, answer: &Value, output: &Output) -> Ou
         }
         _ => output.result(answer, || text(answer))?,
     }
+    if let Some(Value::Array(altered)) = answer.get("altered")
+        && !altered.is_empty()
+    {
+        output.say(format_args!(
+            "narthex: {} rows of the service's database were altered by somebody else; they are not used",
+            altered.len()
+        ));
+    }
     if answer.get("insecure_without_ledger") == Some(&Value::Bool(true)) {
         output.say("narthex: the service runs without the log (insecure_without_ledger)");
     }
@@ -112,6 +120,20 @@ fn row(table: &mut Table, item: &Value) {
             &member("origin"),
             &format!("changed {}", member("changed")),
             &format!("commitment {}", member("commitment")),
+        ]),
+        // A recorded decision.
+        None if item.get("sequence").is_some() => table.row([
+            &member("sequence"),
+            &member("time"),
+            &item
+                .pointer("/body/operation")
+                .map_or_else(|| member("kind"), words),
+            &member("outcome"),
+            &item
+                .get("reason")
+                .and_then(Value::as_str)
+                .map(printable)
+                .unwrap_or_default(),
         ]),
         None => table.row([&words(item)]),
     }
