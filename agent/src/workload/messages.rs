@@ -56,7 +56,8 @@ pub(super) struct LaunchOrder {
     /// Whether measures that need privilege may be missing.
     #[n(10)]
     pub tolerant: bool,
-    /// Directory of the control group, when there is one: removed by the shepherd if the agent cannot.
+    /// Directory of the control group, when there is one: removed by the shepherd if the agent
+    /// cannot.
     #[n(11)]
     pub control_group_place: Option<ByteVec>,
     /// The descriptors that come with the order, in their order.

@@ -105,10 +105,10 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     drop(files); // The workload's output ends with the workload.
     let main_process = match launched {
         Ok((main_process, measures)) => {
-            Event::Started {
-                measures: measures.bits(),
-            }
-            .send(&mut control)?;
+            let measures = measures.bits();
+            // An agent that has died in the meantime is noticed by the watch, which then ends
+            // everything.
+            let _ = Event::Started { measures }.send(&mut control);
             main_process
         }
         Err(LaunchFailure { step, error }) => {
@@ -126,7 +126,10 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     };
     let watched = flock.watch(&control, &children);
     let survivors = flock.end_everything(kill_all.as_ref());
-    watched?;
+    if matches!(watched?, Watched::AgentGone) {
+        tidy_for_the_agent(&order);
+        return Ok(());
+    }
     let (code, signal) = match flock.end {
         Some(ChildEnd::Code(code)) => (Some(code), None),
         Some(ChildEnd::Signal(signal)) => (None, Some(signal)),
@@ -140,8 +143,8 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     .send(&mut control)
 }
 
-/// What the agent would have removed: key files outside a tmpfs, and the control group. A keys' tmpfs
-/// has gone with the last process that saw it.
+/// What the agent would have removed: key files outside a tmpfs, and the control group. A keys'
+/// tmpfs has gone with the last process that saw it.
 fn tidy_for_the_agent(order: &LaunchOrder) {
     let path = |bytes: &ByteVec| PathBuf::from(OsString::from_vec(bytes.to_vec()));
     if !order.descriptors.contains(&Descriptor::Keys) {
