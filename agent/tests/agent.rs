@@ -24,6 +24,7 @@ use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, commitment}
 use narthex_nsm::Nsm;
 use narthex_nsm::mock::MockNsm;
 use narthex_policy::{Action, BootId, Pcr, SignedFile};
+use nix::libc;
 use world::peers::{
     KeyConduct, Operator, SharedAnswer, key_service, mock_nsm, policy_source, refusal, serve_nsm,
     wire,
@@ -552,4 +553,111 @@ async fn a_signal_ends_it_in_good_order() {
     scene.agent.terminate();
     assert_eq!(scene.agent.exit_code(), Some(0));
     assert!(status_of(gate, "State:").is_none(), "the gate is gone too");
+}
+
+/// A kernel in which the system call `number` fails: the agent is started under a filter that says so.
+fn agent_on_a_kernel_without(number: libc::c_long) -> (Scene, Option<i32>) {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+    let architecture: TargetArch = std::env::consts::ARCH.try_into().unwrap();
+    let filter: BpfProgram = SeccompFilter::new(
+        std::iter::once((number, Vec::new())).collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EOPNOTSUPP as u32),
+        architecture,
+    )
+    .unwrap()
+    .try_into()
+    .unwrap();
+    let world = World::new();
+    let bundle = world.bundle(None);
+    let answer = PolicyAnswer {
+        bundles: vec![wire(&bundle)],
+        ..PolicyAnswer::default()
+    };
+    // Filters are inherited by threads and processes, so a thread of its own takes it on.
+    let mut scene = std::thread::spawn(move || {
+        seccompiler::apply_filter(&filter).unwrap();
+        Scene::start(world, answer, bundle, &NOTHING)
+    })
+    .join()
+    .unwrap();
+    let code = scene.agent.exit_code();
+    (scene, code)
+}
+
+#[tokio::test]
+async fn without_a_full_sandbox_nothing_is_served() {
+    let cases = [
+        (libc::SYS_landlock_create_ruleset, "(sandbox.landlock)"),
+        (libc::SYS_landlock_restrict_self, "(sandbox.landlock)"),
+        (libc::SYS_seccomp, "(sandbox.seccomp)"),
+        (libc::SYS_capset, "(sandbox.capabilities)"),
+    ];
+    for (number, reason) in cases {
+        let (scene, code) = agent_on_a_kernel_without(number);
+        assert_eq!(code, Some(3), "{reason}");
+        scene.agent.wait_for(reason);
+        assert!(!scene.nsm.describe_pcr(16).unwrap().locked);
+        assert!(Operator::connect(&scene.address).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn policy_comes_through_a_hybrid_socket_and_the_gate_listens_on_a_path() {
+    let (_guard, path) = directory();
+    let world = World::new();
+    let bundle = world.bundle(None);
+    let answer = PolicyAnswer {
+        bundles: vec![wire(&bundle)],
+        ..PolicyAnswer::default()
+    };
+    let behind = policy_source(Arc::new(Mutex::new(answer)));
+    let behind = behind.strip_prefix("tcp:").unwrap().to_owned();
+    let monitor = tokio::net::UnixListener::bind(path.join("vm.sock")).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    let everybody = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(path.join("vm.sock"), everybody).unwrap();
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut near, _) = monitor.accept().await.unwrap();
+            let mut line = Vec::new();
+            while !line.ends_with(b"\n") {
+                line.push(near.read_u8().await.unwrap());
+            }
+            assert_eq!(line, b"CONNECT 9101\n");
+            near.write_all(b"OK 1073741824\n").await.unwrap();
+            let mut far = tokio::net::TcpStream::connect(&behind).await.unwrap();
+            tokio::spawn(async move {
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let nsm = mock_nsm();
+    let _server = serve_nsm(&path.join("nsm.sock"), nsm);
+    let config = format!(
+        "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+         nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}[policy]\nsource = \"hybrid:{0}/vm.sock:9101\"\n\n\
+         [gate]\nlisten = \"unix:{0}/gate.sock\"\n{2}",
+        path.display(),
+        world.trust(),
+        gate_user()
+    );
+    let agent = tokio::task::spawn_blocking(move || {
+        let agent = Agent::start(&path, &config);
+        agent.wait_for("the gate is confined and listens");
+        (agent, path)
+    });
+    let (_agent, path) = agent.await.unwrap();
+    let stream = tokio::net::UnixStream::connect(path.join("gate.sock"))
+        .await
+        .unwrap();
+    let connection = narthex_channel::tokio::Connection::initiate(
+        stream,
+        &narthex_channel::Opening::Diagnostics,
+        narthex_channel::tokio::Timeouts::DEFAULT,
+    );
+    let mut connection = connection.await.unwrap();
+    let welcome = connection.receive_message::<narthex_channel::diagnostics::Welcome>();
+    assert!(welcome.await.unwrap().is_some());
 }

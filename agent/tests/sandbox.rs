@@ -15,7 +15,6 @@
     clippy::string_slice,
     clippy::unwrap_used
 )]
-
 #![allow(unsafe_code)] // The attempts are raw system calls; a wrapper might not make them.
 
 use std::io::Write;

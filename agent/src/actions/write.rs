@@ -22,14 +22,14 @@ pub(super) fn restart_workload(
     let restarts = core.workload.snapshot().restarts;
     let restarting = core.clone();
     tokio::task::spawn_local(async move {
+        // A revocation may have come between the decision and here.
+        if restarting.revoked.get() {
+            return;
+        }
         if let Err(error) = restarting.workload.restart(grace).await {
             restarting
                 .notices
                 .say("the workload was not started again", error.id());
-        }
-        // A revocation that came in between has stopped a workload that is now started again.
-        if restarting.revoked.get() {
-            let _ = restarting.workload.stop(None).await;
         }
     });
     Ok(vec![

@@ -14,6 +14,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::ipc::{self, IpcError};
+use crate::sandbox::SandboxError;
 
 /// Which confined process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,37 @@ impl ConfinedChild {
         // It may end between the two calls; killing a process that we have not reaped is harmless.
         let _ = self.child.kill();
         self.child.wait().ok().and_then(|status| status.code())
+    }
+
+    /// What the kernel says about the confinement, beside what the process itself says: filter, no new
+    /// privileges, no capabilities. (Landlock does not show there.)
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] names what is missing.
+    pub fn check_confined(&self) -> Result<(), SandboxError> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
+            .map_err(|_| SandboxError::ProcessFlags)?;
+        let value = |name: &str| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map_or("", str::trim)
+        };
+        let none = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte == b'0');
+        if value("Seccomp:") != "2" {
+            return Err(SandboxError::Seccomp);
+        }
+        if value("NoNewPrivs:") != "1" {
+            return Err(SandboxError::ProcessFlags);
+        }
+        if !["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"]
+            .into_iter()
+            .all(|name| none(value(name)))
+        {
+            return Err(SandboxError::Capabilities);
+        }
+        Ok(())
     }
 
     /// Waits for a process whose socket has closed; one that closed its socket and lives on is killed after

@@ -60,6 +60,9 @@ pub struct Core {
     pub key_status: RefCell<SourceStatus>,
     /// The release was found revoked: keys are wiped, the workload is stopped.
     pub revoked: Cell<bool>,
+    /// The workload was started: once keys were there, and once more after each revocation that was lifted.
+    /// What ends it later is the restart policy's matter, not that of fresh keys.
+    pub workload_started: Cell<bool>,
     /// Wakes the task that fetches keys.
     pub fetch_keys: Notify,
     /// The order to end, with the grace period asked for.
@@ -174,6 +177,7 @@ impl Core {
                 self.authority
                     .borrow_mut()
                     .record_event(Outcome::Accepted, "release.revoked", now);
+                self.workload_started.set(false);
                 self.keyring.borrow_mut().wipe();
                 // Errors show in the workload's state; there is nothing else to be done about them here.
                 let _ = self.workload.wipe_keys().await;

@@ -156,7 +156,10 @@ struct Fetcher {
 impl Fetcher {
     async fn confined(&mut self, user_expected: bool) -> Result<(), ExchangeFailure> {
         match self.next().await {
-            Ok(FromFetcher::Confined { user_changed }) if user_changed == user_expected => Ok(()),
+            Ok(FromFetcher::Confined { user_changed }) if user_changed == user_expected => self
+                .child
+                .check_confined()
+                .map_err(ExchangeFailure::Sandbox),
             Ok(_) => Err(ExchangeFailure::Ipc(IpcError::Unexpected)),
             // It ended before it was confined: its exit code says why.
             Err(error) => match self

@@ -61,7 +61,7 @@ pub async fn start(listener: &OwnedFd, setup: &GateSetup) -> Result<Gate, AgentE
     let user_expected = setup.user.is_some();
     match first {
         Ok(Ok(FromGate::Confined { user_changed })) if user_changed == user_expected => {
-            check_from_outside(&child)?;
+            child.check_confined().map_err(AgentError::Sandbox)?;
             Ok(Gate {
                 child,
                 socket,
@@ -97,31 +97,6 @@ pub fn user_ids(config: &GateConfig) -> Option<UserIds> {
         user: config.user?,
         group: config.group?,
     })
-}
-
-/// What the kernel says about the gate, beside what the gate says: filter, no new privileges, no
-/// capabilities. (Landlock does not show there.)
-fn check_from_outside(child: &ConfinedChild) -> Result<(), AgentError> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))
-        .map_err(|_| AgentError::ConfinedProcess)?;
-    let value = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map_or("", str::trim)
-    };
-    let none = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte == b'0');
-    if value("Seccomp:") != "2" {
-        return Err(AgentError::Sandbox(SandboxError::Seccomp));
-    }
-    if value("NoNewPrivs:") != "1" {
-        return Err(AgentError::Sandbox(SandboxError::ProcessFlags));
-    }
-    let capabilities = ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"];
-    if !capabilities.into_iter().all(|name| none(value(name))) {
-        return Err(AgentError::Sandbox(SandboxError::Capabilities));
-    }
-    Ok(())
 }
 
 /// Serves through `gate`, and through its successors when it dies. Ends only with an error of the sandbox:

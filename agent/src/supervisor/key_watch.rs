@@ -103,6 +103,11 @@ fn note(core: &Core, failure: &FetchFailure) {
 }
 
 async fn start_workload(core: &Core) {
+    // Between this check and the order nothing else runs: a revocation comes before it, or stops the workload
+    // after it.
+    if core.revoked.get() || core.workload_started.replace(true) {
+        return;
+    }
     if let Err(error) = core.workload.start().await {
         core.notices.say("the workload was not started", error.id());
     }

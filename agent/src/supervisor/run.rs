@@ -169,6 +169,7 @@ pub fn assemble(
         policy_status: RefCell::default(),
         key_status: RefCell::default(),
         revoked: Cell::new(false),
+        workload_started: Cell::new(false),
         fetch_keys: Notify::new(),
         shutdown,
         started,

@@ -1,0 +1,120 @@
+//! The program's command line: exit codes and words.
+
+// A test's helpers may panic: that is how they say what they found.
+#![allow(clippy::expect_used)]
+
+use std::process::{Command, Output};
+
+fn agent(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_narthex-agent"))
+        .args(arguments)
+        .output()
+        .expect("start")
+}
+
+fn told(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/agent.example.toml");
+
+#[test]
+fn version_and_help_go_to_standard_output() {
+    let (code, output, error) = told(&agent(&["--version"]));
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert_eq!(
+        output,
+        format!("narthex-agent {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let (code, output, error) = told(&agent(&["--help"]));
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(output.contains("--check-config"));
+}
+
+#[test]
+fn misuse_is_exit_code_2() {
+    for arguments in [
+        &[][..],
+        &["--local"],
+        &["shell"],
+        &["--confined", "gate", "50", "51"],
+    ] {
+        assert_eq!(agent(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_configuration_can_be_checked() {
+    let (code, output, error) = told(&agent(&["--check-config", EXAMPLE]));
+    assert_eq!((code, output.as_str(), error.as_str()), (Some(0), "", ""));
+    let text = std::fs::read_to_string(EXAMPLE).expect("example");
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("agent.toml");
+    std::fs::write(&path, text.replace("insecure_without_ledger = true\n", "")).expect("write");
+    let (code, _, error) = told(&agent(&["--check-config", path.to_str().expect("text")]));
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("insecure_without_ledger must be true"),
+        "{error}"
+    );
+    let (code, _, error) = told(&agent(&["--check-config", "/nowhere/agent.toml"]));
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("/nowhere/agent.toml cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn local_is_refused_for_pid_1() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: a PID namespace needs root");
+        return;
+    }
+    let output = Command::new("unshare")
+        .args([
+            "--pid",
+            "--fork",
+            env!("CARGO_BIN_EXE_narthex-agent"),
+            "--local",
+            EXAMPLE,
+        ])
+        .output()
+        .expect("unshare");
+    let (code, _, error) = told(&output);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("(agent.local_as_init)"), "{error}");
+}
+
+#[test]
+fn no_variable_of_the_environment_changes_what_it_does() {
+    // R35: the text of the program names none. (`RUST_BACKTRACE` is the standard library's, for panics, which the
+    // shipped program does not print.)
+    let output = Command::new(env!("CARGO_BIN_EXE_narthex-agent"))
+        .args(["--check-config", EXAMPLE])
+        .env_clear()
+        .output()
+        .expect("start");
+    assert_eq!(output.status.code(), Some(0));
+    for file in walk(concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref()) {
+        let text = std::fs::read_to_string(&file).expect("source");
+        assert!(!text.contains("env::var"), "{}", file.display());
+    }
+}
+
+fn walk(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(directory)
+        .expect("directory")
+        .map(|entry| entry.expect("entry"));
+    entries
+        .flat_map(|entry| match entry.path() {
+            path if path.is_dir() => walk(&path),
+            path => vec![path],
+        })
+        .collect()
+}
