@@ -1,14 +1,32 @@
-//! Verification and the cryptography of a key release, in thread CPU time, side by side in one run.
+//! Benchmarks of Narthex, side by side in one run.
 //!
-//! Every row is measured in turn with every other, round after round, so that a machine that slows
-//! down slows all rows; the table shows medians and, beside them, ratios to one raw signature check.
+//! `verify FOLDER` measures verification and the cryptography of a release in thread CPU time: every row
+//! is measured in turn with every other, round after round, so that a machine that slows down slows
+//! all rows; the table shows medians and ratios to one raw signature check. `programs DEV SHIPPED`
+//! measures the programs as processes.
 
 mod measure;
+mod process;
+mod programs;
 mod release;
+mod setup;
 mod verification;
 
+use std::path::PathBuf;
+
 fn main() {
-    let documents = std::env::args_os().nth(1).map(std::path::PathBuf::from);
-    verification::run(documents.as_deref());
-    release::run();
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    match arguments.as_slice() {
+        [what, documents] if what.as_os_str() == "verify" => {
+            verification::run(Some(documents));
+            release::run();
+        }
+        [what, development, shipped] if what.as_os_str() == "programs" => {
+            programs::run(development, shipped)
+        }
+        _ => {
+            eprintln!("usage: narthex-bench verify DOCUMENTS | programs DEVELOPMENT SHIPPED");
+            std::process::exit(2);
+        }
+    }
 }

@@ -3,16 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use narthex_channel::diagnostics::{
-    AgentVersion, BootId, BundleInForce, Decisions, LogCheck, ReleaseState, SessionStatement,
-};
 use narthex_channel::keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite};
-use narthex_channel::{
-    Address, Digest384, KeyName, Message, ModuleId, Opening, RecipientKey, StaticPublic, UnixMillis,
-};
+use narthex_channel::{Address, Digest384, KeyName, Message, Opening, RecipientKey, StaticPublic};
 use narthex_nsm::socket::SocketNsm;
 use narthex_nsm::{AttestationRequest, Nsm};
 use narthex_tests::connection::Connection;
+use narthex_tests::statement::example_statement;
 
 /// Asks for a key, and prints `released` or the reason of the refusal
 #[derive(clap::Args)]
@@ -82,32 +78,13 @@ fn compose(arguments: &Arguments, connection: &Connection) -> Result<Vec<u8>, St
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let nsm = SocketNsm::new(&arguments.nsm);
     let bundle = fs::read(&arguments.bundle).map_err(|error| text(&error))?;
-    let bundle = Digest384::of(&bundle);
     let description = nsm.describe().map_err(|error| text(&error))?;
     if !nsm.describe_pcr(16).map_err(|error| text(&error))?.locked {
-        nsm.extend_pcr(16, bundle.as_bytes())
+        nsm.extend_pcr(16, Digest384::of(&bundle).as_bytes())
             .map_err(|error| text(&error))?;
         nsm.lock_pcrs(32).map_err(|error| text(&error))?;
     }
-    let statement = SessionStatement {
-        module_id: ModuleId::new(&description.module_id).map_err(|error| text(&error))?,
-        boot_id: BootId([7; 16]),
-        agent_version: AgentVersion {
-            major: 0,
-            minor: 0,
-            patch: 0,
-        },
-        boot_bundle: bundle,
-        bundle_in_force: BundleInForce {
-            digest: bundle,
-            version: arguments.bundle_version,
-        },
-        release: ReleaseState::Current,
-        log_check: LogCheck::InsecureWithoutLedger,
-        decisions: Decisions::default(),
-        chain_head: Digest384::ZERO,
-        now: UnixMillis(0),
-    };
+    let statement = example_statement(&description.module_id, &bundle, arguments.bundle_version);
     let recipient = RecipientKey::generate().map_err(|error| text(&error))?;
     let request = KeyRequest {
         suite: SealSuite::XWingHkdfSha256Aes256Gcm,

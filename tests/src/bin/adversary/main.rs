@@ -3,9 +3,11 @@
 //! - `ask` asks a key service for a key without any of an agent's own checks, so that what refuses is
 //!   the service; it can keep the request it sent and replay it in another session.
 //! - `false-service` plays a key service with a static key of its own.
+//! - `policy-source` gives out bundles of its choice.
 
 mod ask;
 mod false_service;
+mod policy_source;
 
 use std::process::ExitCode;
 
@@ -22,12 +24,14 @@ struct Arguments {
 enum Command {
     Ask(ask::Arguments),
     FalseService(false_service::Arguments),
+    PolicySource(policy_source::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Ask(arguments) => ask::run(&arguments),
         Command::FalseService(arguments) => false_service::run(&arguments),
+        Command::PolicySource(arguments) => policy_source::run(&arguments),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,0 +1,256 @@
+//! A policy, a key service and people, made with the command as a user would.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The role of the mock enclaves.
+const ROLE: &str = "arn:aws:iam::123456789012:role/bench";
+
+/// A running key service with one key and one release in force.
+pub struct Setup {
+    /// Everything is in here.
+    pub folder: tempfile::TempDir,
+    /// The programs measured.
+    pub programs: PathBuf,
+    /// The service's static key, hexadecimal.
+    pub service_key: String,
+    /// The service.
+    pub service: Child,
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        let _ = self.service.kill();
+        let _ = self.service.wait();
+    }
+}
+
+impl Setup {
+    /// Makes everything in a temporary folder.
+    pub fn new(programs: &Path) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("narthex-bench")
+            .tempdir()
+            .expect("a folder");
+        let path = folder.path();
+        let narthex = programs.join("narthex");
+        let narthex = narthex.to_str().expect("a readable path");
+        let service = programs.join("narthex-key-service");
+        let service = service.to_str().expect("a readable path");
+        for person in ["alice", "bob", "olga", "kim"] {
+            run(
+                path,
+                "ssh-keygen",
+                &["-q", "-t", "ed25519", "-N", "", "-C", person, "-f", person],
+            );
+        }
+        fs::write(
+            path.join("service.toml"),
+            "insecure_without_ledger = true\ninsecure_development_root = \"root.der\"\n\
+             [storage]\ndatabase = \"keys.sqlite\"\nroot_key = \"root.key\"\nstatic_key = \"static.key\"\n\
+             [listen]\nkeys = [\"unix:keys.sock\"]\nadministration = \"unix:administration.sock\"\n\
+             policy = [\"unix:policy.sock\"]\nhttp = \"127.0.0.1:0\"\n[log]\nformat = \"text\"\nlevel = \"warn\"\n",
+        )
+        .expect("a configuration");
+        let key = run(path, service, &["static-key", "--config", "service.toml"])
+            .trim()
+            .to_owned();
+        run(
+            path,
+            narthex,
+            &[
+                "policy",
+                "init",
+                "policy",
+                "--project",
+                "bench",
+                "--service-key",
+                &key,
+                "--reviewer",
+                "alice=alice.pub",
+                "--reviewer",
+                "bob=bob.pub",
+                "--operator",
+                "olga=olga.pub",
+                "--key-administrator",
+                "kim=kim.pub",
+            ],
+        );
+        let bundle = path.join("policy/bundles/0001.toml");
+        let mut text = fs::read_to_string(&bundle).expect("a bundle");
+        text.push_str(&format!(
+            "\n[[key]]\nname = \"bench-key\"\nreleases = [\"bench\"]\nrole_arns = [\"{ROLE}\"]\ncommitments = []\n"
+        ));
+        fs::write(&bundle, text).expect("a bundle");
+        run(path, "mkdir", &["-m", "700", "state"]);
+        let measurements = run(
+            path,
+            narthex,
+            &["mock-nsm", "measurements", "--image-label", "bench"],
+        );
+        fs::write(path.join("measurements.json"), measurements).expect("measurements");
+        run(
+            path,
+            narthex,
+            &[
+                "mock-nsm",
+                "document",
+                "--out",
+                "unused.bin",
+                "--state",
+                "state",
+                "--root-out",
+                "root.der",
+            ],
+        );
+        run(
+            path,
+            narthex,
+            &[
+                "release",
+                "new",
+                "policy",
+                "--name",
+                "bench",
+                "--version",
+                "1",
+                "--measurements",
+                "measurements.json",
+            ],
+        );
+        for person in ["alice", "bob"] {
+            run(
+                path,
+                narthex,
+                &[
+                    "policy",
+                    "sign",
+                    "policy/bundles/0001.toml",
+                    "--as",
+                    person,
+                    "--key",
+                    person,
+                ],
+            );
+            run(
+                path,
+                narthex,
+                &[
+                    "release",
+                    "sign",
+                    "policy/releases/0001-bench.toml",
+                    "--as",
+                    person,
+                    "--key",
+                    person,
+                ],
+            );
+        }
+        run(
+            path,
+            service,
+            &[
+                "init",
+                "--config",
+                "service.toml",
+                "--genesis",
+                "policy/bundles/0001.toml",
+                "--signature",
+                "policy/bundles/0001.toml.alice.sig",
+                "--signature",
+                "policy/bundles/0001.toml.bob.sig",
+            ],
+        );
+        let running = Command::new(service)
+            .args(["run", "--config", "service.toml"])
+            .current_dir(path)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the service starts");
+        await_path(&path.join("administration.sock"));
+        run(
+            path,
+            narthex,
+            &[
+                "policy",
+                "submit",
+                "policy",
+                "--service",
+                "unix:administration.sock",
+            ],
+        );
+        run(
+            path,
+            narthex,
+            &[
+                "keys",
+                "create",
+                "bench-key",
+                "--policy",
+                "policy",
+                "--service",
+                "unix:administration.sock",
+                "--as",
+                "kim",
+                "--key",
+                "kim",
+            ],
+        );
+        Self {
+            programs: programs.to_owned(),
+            service_key: key,
+            service: running,
+            folder,
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The role of the mock enclaves.
+    pub const fn role() -> &'static str {
+        ROLE
+    }
+
+    /// Runs the command in the folder.
+    pub fn narthex(&self, arguments: &[&str]) -> String {
+        let narthex = self.programs.join("narthex");
+        run(
+            self.path(),
+            narthex.to_str().expect("a readable path"),
+            arguments,
+        )
+    }
+}
+
+/// Waits for a socket.
+pub fn await_path(path: &Path) {
+    for _ in 0..200 {
+        if path.exists() {
+            return;
+        }
+        sleep(Duration::from_millis(50));
+    }
+    panic!("{} never came", path.display());
+}
+
+/// Runs a program and returns its standard output.
+fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(
+        output.status.success(),
+        "{program} {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
