@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! # A comment.
-//! requires: real-documents        (skip the file, by name, where they are not)
+//! requires: real-documents        (or ssh-keygen, or shipped-build; else the file is skipped, by name)
 //! $ narthex inspect x.bin         (run by `sh -c`; `narthex` is the binary under test)
 //! > a line of standard output
 //! ! a line of standard error
@@ -116,15 +116,15 @@ fn commands_in(help: &str) -> Vec<String> {
 fn run_file(file: &Path) -> Vec<String> {
     let name = file.file_name().unwrap().to_string_lossy();
     let text = fs::read_to_string(file).unwrap();
-    if text.lines().any(|line| line == "requires: real-documents") && !real_documents().is_dir() {
-        eprintln!(
-            "skipped {name}: {} is not there",
-            real_documents().display()
-        );
-        return Vec::new();
-    }
-    if text.lines().any(|line| line == "requires: ssh-keygen") && !has_ssh_keygen() {
-        eprintln!("skipped {name}: ssh-keygen is not installed");
+    let missing = [
+        ("requires: real-documents", real_documents().is_dir()),
+        ("requires: ssh-keygen", has_ssh_keygen()),
+        ("requires: shipped-build", cfg!(not(feature = "dev-root"))),
+    ]
+    .into_iter()
+    .find(|(needed, there)| !there && text.lines().any(|line| line == *needed));
+    if let Some((needed, _)) = missing {
+        eprintln!("skipped {name}: {needed}");
         return Vec::new();
     }
     let directory = tempfile::tempdir().unwrap();
