@@ -104,11 +104,7 @@ fn the_shipped_command_refuses_mock_documents_whatever_the_policy_says() {
 fn a_policy_directory_says_what_to_expect() {
     let world = World::new([9; 32]);
     let judge = |options: &str| {
-        let out = world.narthex(
-            &format!("{VERIFY} --root root.pem {options}")
-                .trim_end()
-                .to_owned(),
-        );
+        let out = world.narthex(&format!("{VERIFY} --root root.pem {options}"));
         let value = json(&out);
         (
             out.status.code().unwrap(),

@@ -130,10 +130,10 @@ impl World {
         self.directory.path().join(name)
     }
 
-    /// Runs the command in the directory, with `words` split at spaces.
+    /// Runs the command in the directory, with `words` split at white space.
     pub(crate) fn narthex(&self, words: &str) -> Output {
         Command::new(env!("CARGO_BIN_EXE_narthex"))
-            .args(words.split(' '))
+            .args(words.split_whitespace())
             .current_dir(self.directory.path())
             .env("HOME", self.directory.path())
             .env_remove("XDG_STATE_HOME")
