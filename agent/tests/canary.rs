@@ -4,6 +4,13 @@
 //! runs, after it has died, and after it was started again; and every byte is searched for every
 //! secret in every form that [`Canary`] knows. `tests/common/canary.rs` is the part to reuse over a
 //! whole system.
+// Helpers of tests are tests to the lints only when they carry the attribute.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod common;
 

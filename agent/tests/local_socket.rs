@@ -1,4 +1,11 @@
 //! The workload's local socket, by `curl` and by hand.
+// Helpers of tests are tests to the lints only when they carry the attribute.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod common;
 
