@@ -28,11 +28,12 @@ impl Conversation {
         silence: Duration,
     ) -> Outcome<Self> {
         let timeouts = Timeouts {
+            handshake: Timeouts::DEFAULT.handshake.min(silence),
             idle: silence,
             ..Timeouts::DEFAULT
         };
         let connection = async {
-            let stream = connect(address, CONNECT_TIMEOUT).await?;
+            let stream = connect(address, CONNECT_TIMEOUT.min(silence)).await?;
             Connection::initiate(stream, opening, timeouts).await
         };
         let connection = connection.await.map_err(|error| match error {

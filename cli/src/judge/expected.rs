@@ -228,10 +228,7 @@ pub(crate) fn choose_bundle(
     fields: &Fields<'_>,
     now: narthex_policy::UnixMillis,
 ) -> (ExpectedBundle, Pcr) {
-    match held
-        .previous_accepted(now)
-        .map(|digest| Pcr::of_boot_bundle(&digest))
-    {
+    match held.policy.previous_accepted(now).map(Pcr::of_boot_bundle) {
         Some(pcr) if fields.pcr(PcrIndex::BUNDLE) == Some(&pcr.0) => {
             (ExpectedBundle::Previous, pcr)
         }

@@ -114,16 +114,6 @@ impl HeldPolicy {
         self.left_out.iter().any(|left_out| left_out.file == name)
     }
 
-    /// The bundle before the one in force, while enclaves that booted with it are still accepted.
-    pub(crate) fn previous_accepted(&self, now: UnixMillis) -> Option<Digest384> {
-        let bundle = self.policy.bundle();
-        bundle.previous.filter(|_| {
-            bundle
-                .previous_accepted_until
-                .is_some_and(|until| now < until)
-        })
-    }
-
     /// The statements about the release called `name`, the newest first.
     pub(crate) fn releases_named(
         &self,
