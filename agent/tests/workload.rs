@@ -100,9 +100,12 @@ fn as_root_everything_an_enclave_asks_for_holds() {
     // 1 is the kernel's "never", for core patterns that are pipes too.
     for (name, limit) in [("Max core file size", "1"), ("Max processes", "4096")] {
         let limits = place.seen("limits");
-        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-        let values: Vec<_> = line[name.len()..].split_whitespace().take(2).collect();
-        assert_eq!(values, [limit, limit], "{line}");
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        let values: Vec<_> = line.split_whitespace().take(2).collect();
+        assert_eq!(values, [limit, limit], "{name}");
     }
     assert_eq!(place.seen("umask").trim(), "0077");
     assert!(
