@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use narthex_channel::{Initiator, Opening};
 use tokio::runtime::{Builder, Runtime};
 
 use super::inherited::Inherited;
@@ -54,6 +55,7 @@ where
         user: setup.user(),
         max_open_files: setup.max_open_files(),
     };
+    warm_up_random_source()?;
     let refused = |error: SandboxError| error.exit_code();
     let prepared = sandbox::prepare(plan).map_err(refused)?;
     supervisor
@@ -76,4 +78,13 @@ where
             confinement,
         },
     ))
+}
+
+/// Draws from the channel's random source once, before files are out of reach. A statically linked program
+/// that was not built for the system call alone (`--cfg getrandom_backend="linux_getrandom"`) finds no `getrandom` in
+/// its C library and opens `/dev/urandom` at first use; inside the sandbox that would end it.
+fn warm_up_random_source() -> Result<(), u8> {
+    Initiator::new(&Opening::Policy)
+        .map(|_| ())
+        .map_err(|_| PROTOCOL_BROKEN)
 }
