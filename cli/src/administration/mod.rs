@@ -30,7 +30,7 @@ pub(crate) fn keys(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     let now = UnixMillis(now_to_the_second()?);
     let planned = Planned::from_arguments(&arguments.operation)?;
     let call = planned.call;
-    let held = HeldPolicy::load(&call.policy, call.genesis.as_deref(), now)?;
+    let held = HeldPolicy::load_and_tell(&call.policy, call.genesis.as_deref(), now, output)?;
     let signed = match &call.order {
         Some(path) => made_before(path, call, &planned)?,
         None => match compose(&held, call, &planned, now, output)? {

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HEX", value_parser = parse_hex)]
     pub(crate) genesis: Option<std::vec::Vec<u8>>,
 
-    /// The release that the enclave must run
+    /// The release that the enclave must run: any version in force, or NAME=VERSION
     #[arg(long, value_name = "NAME")]
     pub(crate) release: String,
 

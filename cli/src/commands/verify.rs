@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     )]
     pub(crate) policy: Option<PathBuf>,
 
-    /// The release that the document must show
+    /// The release that the document must show: any version in force, or NAME=VERSION
     #[arg(
         long,
         value_name = "NAME",

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::commands::verify::Arguments;
 use crate::failure::{Failure, Outcome};
 use crate::input::read_file;
+use crate::output::Output;
 use crate::policy_directory::HeldPolicy;
 
 /// The longest public key that a document can carry.
@@ -58,6 +59,7 @@ impl Expected {
         arguments: &Arguments,
         parsed: &Parsed<'_>,
         judged_at: UnixMillis,
+        output: &Output,
     ) -> Outcome<Self> {
         let mut builder = Expectations::builder()
             .max_age(arguments.max_age)
@@ -90,7 +92,7 @@ impl Expected {
         let mut policy = None;
         if let (Some(path), Some(name)) = (&arguments.policy, &arguments.release) {
             let now = narthex_policy::UnixMillis(judged_at.as_millis());
-            let held = HeldPolicy::load(path, arguments.genesis.as_deref(), now)?;
+            let held = HeldPolicy::load_and_tell(path, arguments.genesis.as_deref(), now, output)?;
             held.require_unexpired(now)?;
             let chosen = choose_release(&held, name, &parsed.fields())?;
             refusal = held.policy.release_for(&chosen.measurements, now).err();

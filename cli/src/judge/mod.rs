@@ -47,7 +47,7 @@ pub(crate) fn verify(arguments: &verify::Arguments, output: &Output) -> Outcome<
         }
     };
     let mode = mode_for(arguments.replay_at, now, &parsed);
-    let expected = Expected::from_arguments(arguments, &parsed, mode.judged_at())?;
+    let expected = Expected::from_arguments(arguments, &parsed, mode.judged_at(), output)?;
     let mut context = context(arguments.skew);
     if let Some(refusal) = &expected.refusal {
         let judgement = Judgement::refused_by_policy(mode, &expected, &anchors, refusal);

@@ -22,7 +22,8 @@ use crate::signing::{sign, signature_path};
 /// `narthex order new`.
 pub(crate) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
     let now = UnixMillis(now_to_the_second()?);
-    let held = HeldPolicy::load(&arguments.policy, arguments.genesis.as_deref(), now)?;
+    let held =
+        HeldPolicy::load_and_tell(&arguments.policy, arguments.genesis.as_deref(), now, output)?;
     let person = person_name(&arguments.person)?;
     let not_before = arguments.from.map_or(now, UnixMillis);
     let project = held.policy.bundle().project.clone();

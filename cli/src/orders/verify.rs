@@ -20,7 +20,8 @@ pub(crate) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
         Some(at) => UnixMillis(at),
         None => UnixMillis(now_unix_millis()?),
     };
-    let held = HeldPolicy::load(&arguments.policy, arguments.genesis.as_deref(), now)?;
+    let held =
+        HeldPolicy::load_and_tell(&arguments.policy, arguments.genesis.as_deref(), now, output)?;
     let order = OrderOnDisk::read(&arguments.file, &arguments.approval)?;
     let signed = order.signed()?;
     judge(&held, &order.parsed, &signed, now)

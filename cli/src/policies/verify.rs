@@ -8,15 +8,15 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::moment::now_unix_millis;
 use crate::output::Output;
-use crate::policy_directory::{FileOnDisk, HeldPolicy};
+use crate::policy_directory::{FileOnDisk, HeldPolicy, LeftOut};
 use crate::printable::printable;
 use crate::table::Table;
 
 /// One file with what became of it.
-struct Line {
+struct Line<'a> {
     file: String,
     /// `None` if it counts.
-    reason: Option<(Reason, String)>,
+    left_out: Option<&'a LeftOut>,
     signers: Vec<String>,
     sha384: String,
 }
@@ -30,16 +30,20 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     let held = HeldPolicy::load(&arguments.directory, arguments.genesis.as_deref(), now)?;
     let expired = held.policy.is_expired(now);
     let lines = lines(&held);
-    let wrong = lines.iter().filter(|line| {
-        line.reason
-            .as_ref()
-            .is_some_and(|(reason, _)| !is_age(*reason))
-    });
-    let refused = expired || wrong.count() > 0;
+    // In the order of time: the first one is where things went wrong.
+    let wrong = lines
+        .iter()
+        .filter_map(|line| line.left_out)
+        .find(|left_out| !left_out.is_merely_old());
+    let reason = match expired {
+        true => Some(Reason::BundleExpired.id()),
+        false => wrong.map(|left_out| left_out.refusal.id()),
+    };
+    let refused = reason.is_some();
     let bundle = held.policy.bundle();
     let value = json!({
         "verdict": if refused { "refused" } else { "accepted" },
-        "reason": if expired { Some(Reason::BundleExpired.id()) } else { first_reason(&lines) },
+        "reason": reason,
         "judged_at": now.to_string(),
         "project": bundle.project.as_str(),
         "genesis_sha384": hex::encode(held.genesis.0),
@@ -54,9 +58,11 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     output.result(&value, || {
         let mut table = Table::indented(2);
         for line in &lines {
-            let state = match &line.reason {
+            let state = match line.left_out {
                 None => "counts".to_owned(),
-                Some((reason, words)) => format!("does not count: {words} [{reason}]"),
+                Some(LeftOut { refusal, .. }) => {
+                    format!("does not count: {} [{}]", refusal.detail(), refusal.id())
+                }
             };
             let signers = match line.signers.is_empty() {
                 true => "nobody signed".to_owned(),
@@ -93,28 +99,28 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     Ok(if refused { Exit::Refused } else { Exit::Done })
 }
 
-impl Line {
+impl Line<'_> {
     fn to_json(&self) -> Value {
         let Self {
             file,
-            reason,
+            left_out,
             signers,
             sha384,
         } = self;
         json!({
             "file": file,
             "sha384": sha384,
-            "counts": reason.is_none(),
-            "reason": reason.as_ref().map(|(reason, _)| reason.id()),
-            "detail": reason.as_ref().map(|(_, words)| words),
+            "counts": left_out.is_none(),
+            "reason": left_out.map(|left_out| left_out.refusal.id()),
+            "detail": left_out.map(|left_out| left_out.refusal.detail()),
             "signatures": signers,
         })
     }
 }
 
-fn lines(held: &HeldPolicy) -> Vec<Line> {
+fn lines(held: &HeldPolicy) -> Vec<Line<'_>> {
     let directory = &held.directory;
-    let of = |files: &[FileOnDisk], namespace: Namespace| -> Vec<Line> {
+    let of = |files: &[FileOnDisk], namespace: Namespace| -> Vec<_> {
         files
             .iter()
             .map(|file| line(held, file, namespace))
@@ -126,16 +132,10 @@ fn lines(held: &HeldPolicy) -> Vec<Line> {
     lines
 }
 
-fn line(held: &HeldPolicy, file: &FileOnDisk, namespace: Namespace) -> Line {
+fn line<'a>(held: &'a HeldPolicy, file: &FileOnDisk, namespace: Namespace) -> Line<'a> {
     let name = file.short_name();
-    let left_out = held.left_out.iter().find(|left_out| left_out.file == name);
     Line {
-        reason: left_out.map(|left_out| {
-            (
-                left_out.refusal.reason(),
-                left_out.refusal.detail().to_owned(),
-            )
-        }),
+        left_out: held.left_out.iter().find(|left_out| left_out.file == name),
         signers: signers(&held.policy, file, namespace),
         sha384: hex::encode(file.signed.digest().0),
         file: name,
@@ -143,7 +143,7 @@ fn line(held: &HeldPolicy, file: &FileOnDisk, namespace: Namespace) -> Line {
 }
 
 /// Who signed, as the bundle in force knows their keys; a signature that does not hold shows why.
-pub(super) fn signers(policy: &Policy, file: &FileOnDisk, namespace: Namespace) -> Vec<String> {
+fn signers(policy: &Policy, file: &FileOnDisk, namespace: Namespace) -> Vec<String> {
     policy
         .signers_of(&file.signed, namespace)
         .into_iter()
@@ -153,19 +153,4 @@ pub(super) fn signers(policy: &Policy, file: &FileOnDisk, namespace: Namespace) 
             Err(refusal) => format!("{claimed}? [{}]", refusal.id()),
         })
         .collect()
-}
-
-/// Old statements stay in the directory; that their time is over is no fault.
-fn is_age(reason: Reason) -> bool {
-    matches!(reason, Reason::ReleaseExpired | Reason::ReleaseRolledBack)
-}
-
-fn first_reason(lines: &[Line]) -> Option<&'static str> {
-    let reasons = lines
-        .iter()
-        .filter_map(|line| line.reason.as_ref().map(|(reason, _)| *reason));
-    reasons
-        .into_iter()
-        .find(|reason| !is_age(*reason))
-        .map(Reason::id)
 }

@@ -8,6 +8,7 @@ use narthex_policy::{
 
 use super::{FileOnDisk, PolicyDirectory};
 use crate::failure::{Failure, Outcome};
+use crate::output::Output;
 
 /// A policy with the files it came from.
 pub(crate) struct HeldPolicy {
@@ -39,6 +40,16 @@ pub(crate) struct LeftOut {
     pub(crate) file: String,
     /// Why.
     pub(crate) refusal: Refusal,
+}
+
+impl LeftOut {
+    /// Old statements stay in the directory; that their time is over is no fault.
+    pub(crate) fn is_merely_old(&self) -> bool {
+        matches!(
+            self.refusal.reason(),
+            Reason::ReleaseExpired | Reason::ReleaseRolledBack
+        )
+    }
 }
 
 impl HeldPolicy {
@@ -84,6 +95,33 @@ impl HeldPolicy {
             directory,
             left_out,
         })
+    }
+
+    /// The same, telling the person which files were left out: whoever takes signatures out of the
+    /// directory makes a bundle look like a draft and a stop like nothing, and that must be seen.
+    ///
+    /// # Errors
+    /// As [`HeldPolicy::load`].
+    pub(crate) fn load_and_tell(
+        path: &Path,
+        genesis: Option<&[u8]>,
+        now: UnixMillis,
+        output: &Output,
+    ) -> Outcome<Self> {
+        let held = Self::load(path, genesis, now)?;
+        for left_out in held
+            .left_out
+            .iter()
+            .filter(|left_out| !left_out.is_merely_old())
+        {
+            let LeftOut { file, refusal } = left_out;
+            output.say(format_args!(
+                "narthex: {file} does not count: {} [{}]",
+                refusal.detail(),
+                refusal.id()
+            ));
+        }
+        Ok(held)
     }
 
     /// The bundle in force must not have expired.

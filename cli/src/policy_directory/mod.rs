@@ -12,7 +12,7 @@
 mod held;
 mod signed_file;
 
-pub(crate) use held::{Bundle, HeldPolicy};
+pub(crate) use held::{Bundle, HeldPolicy, LeftOut};
 pub(crate) use signed_file::{FileOnDisk, read_signatures};
 
 use std::fs;

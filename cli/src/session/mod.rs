@@ -47,7 +47,8 @@ struct Question {
 pub(crate) fn diagnostics(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     let now = UnixMillis(now_unix_millis()?);
     let anchors = anchors(arguments)?;
-    let held = HeldPolicy::load(&arguments.policy, arguments.genesis.as_deref(), now)?;
+    let held =
+        HeldPolicy::load_and_tell(&arguments.policy, arguments.genesis.as_deref(), now, output)?;
     if held.policy.is_expired(now) {
         output.say(format_args!(
             "narthex: bundle {} expired {}; agents go on answering what only looks",
