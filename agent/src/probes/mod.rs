@@ -17,9 +17,7 @@ use std::time::{Duration, Instant};
 use narthex_channel::UnixMillis;
 use narthex_channel::diagnostics::{Action, Field};
 
-use crate::config::Config;
 use crate::local_socket::LocalSocketStatistics;
-use crate::mode::Mode;
 use crate::workload::WorkloadHandle;
 
 mod connections;
@@ -50,9 +48,8 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Readies the readings. Nothing of the configuration or the mode changes what is read today:
-    /// what cannot be read is absent, or said by a flag.
-    pub fn new(_config: &Config, _mode: Mode) -> Self {
+    /// Readies the readings. What cannot be read on this machine is absent, or said by a flag.
+    pub fn new() -> Self {
         Self::default()
     }
 

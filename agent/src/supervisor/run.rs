@@ -147,7 +147,7 @@ pub fn assemble(
         })
         .transpose()
         .map_err(|error| AgentError::Workload(error.id()))?;
-    let probes = Probes::new(&config, mode);
+    let probes = Probes::new();
     let core = Rc::new(Core {
         mode,
         privileges,

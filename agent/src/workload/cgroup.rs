@@ -167,7 +167,6 @@ impl ControlGroup {
             memory_limit_bytes: number("memory.max"),
             memory_limit_hits: keyed(&events, "max"),
             oom_kills: keyed(&events, "oom_kill"),
-            processes: number("pids.current"),
             processor_micros: keyed(&processor, "usage_usec"),
             throttled_micros: keyed(&processor, "throttled_usec"),
         }
@@ -218,8 +217,6 @@ pub struct ControlGroupUsage {
     pub memory_limit_hits: Option<u64>,
     /// `oom_kill` of `memory.events`.
     pub oom_kills: Option<u64>,
-    /// `pids.current`.
-    pub processes: Option<u64>,
     /// `usage_usec` of `cpu.stat`.
     pub processor_micros: Option<u64>,
     /// `throttled_usec` of `cpu.stat`.
