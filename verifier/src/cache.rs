@@ -4,7 +4,7 @@
 //! remember is that a chain was valid in time, or not denied: both are judged anew at every use.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::certificate::{Certificate, Position, PublicKey};
 use crate::time::UnixMillis;
@@ -13,11 +13,17 @@ use crate::time::UnixMillis;
 /// instance with a new leaf two.
 ///
 /// An argument of every call by way of [`VerificationContext`](crate::VerificationContext), never
-/// a global. An entry is dropped after the *earliest* `notAfter` in its chain (R19). It only counts
-/// for the root it was verified under.
+/// a global; several contexts, one per thread, may share one. An entry is dropped after the
+/// *earliest* `notAfter` in its chain (R19). It only counts for the root it was verified under.
 #[derive(Debug)]
 pub struct ChainCache {
     capacity: usize,
+    /// Held to look up or to add an entry, never while a signature is checked.
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
     /// By the bytes of `cabundle`.
     authorities: BTreeMap<Box<[u8]>, Arc<Authority>>,
     /// By the DER of the leaf.
@@ -81,37 +87,37 @@ impl ChainCache {
     /// A cache of at most `capacity` leaves and as many instances; about 4 KiB each.
     /// With 0 nothing is remembered.
     #[must_use]
-    pub const fn with_capacity(capacity: usize) -> Self {
+    pub fn with_capacity(capacity: usize) -> Self {
         Self {
             capacity,
-            authorities: BTreeMap::new(),
-            leaves: BTreeMap::new(),
+            entries: Mutex::default(),
         }
     }
 
     /// How many leaves are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.leaves.len()
+        self.entries().leaves.len()
     }
 
     /// Whether no leaf is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.leaves.is_empty()
+        self.len() == 0
     }
 
     /// The chain of exactly these bytes, if it was verified under this root and has not ended.
     pub(crate) fn leaf(
-        &mut self,
+        &self,
         certificate: &[u8],
         cabundle: &[u8],
         root_sha256: &[u8; 32],
         now: UnixMillis,
     ) -> Option<KnownLeaf> {
-        let known = self.leaves.get(certificate)?;
+        let mut entries = self.entries();
+        let known = entries.leaves.get(certificate)?;
         if known.not_after() < Some(now) {
-            self.leaves.remove(certificate);
+            entries.leaves.remove(certificate);
             return None;
         }
         let same =
@@ -121,48 +127,64 @@ impl ChainCache {
 
     /// The authority of exactly these bytes, on the same conditions.
     pub(crate) fn authority(
-        &mut self,
+        &self,
         cabundle: &[u8],
         root_sha256: &[u8; 32],
         now: UnixMillis,
     ) -> Option<Arc<Authority>> {
-        let known = self.authorities.get(cabundle)?;
+        let mut entries = self.entries();
+        let known = entries.authorities.get(cabundle)?;
         if known.not_after() < Some(now) {
-            self.authorities.remove(cabundle);
+            entries.authorities.remove(cabundle);
             return None;
         }
         (known.root_sha256 == *root_sha256).then(|| Arc::clone(known))
     }
 
-    pub(crate) fn remember_authority(&mut self, authority: &Arc<Authority>) {
-        make_room(&mut self.authorities, self.capacity, |known| {
-            known.not_after()
-        });
-        if self.authorities.len() < self.capacity {
-            self.authorities
-                .insert(authority.cabundle.clone(), Arc::clone(authority));
-        }
+    pub(crate) fn remember_authority(&self, authority: &Arc<Authority>) {
+        let (key, value) = (authority.cabundle.clone(), Arc::clone(authority));
+        let mut entries = self.entries();
+        remember(
+            &mut entries.authorities,
+            self.capacity,
+            key,
+            value,
+            |known| known.not_after(),
+        );
     }
 
-    pub(crate) fn remember_leaf(&mut self, certificate: &[u8], known: KnownLeaf) {
-        make_room(&mut self.leaves, self.capacity, KnownLeaf::not_after);
-        if self.leaves.len() < self.capacity {
-            self.leaves.insert(certificate.into(), known);
-        }
+    pub(crate) fn remember_leaf(&self, certificate: &[u8], known: KnownLeaf) {
+        let mut entries = self.entries();
+        let key = certificate.into();
+        remember(
+            &mut entries.leaves,
+            self.capacity,
+            key,
+            known,
+            KnownLeaf::not_after,
+        );
+    }
+
+    /// A panic elsewhere leaves whole entries behind, so a poisoned lock is as good as another.
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Drops the entry that ends first when there is no room for another.
-fn make_room<V>(
+/// Adds an entry; when there is no room, the one that ends first goes.
+fn remember<V>(
     entries: &mut BTreeMap<Box<[u8]>, V>,
     capacity: usize,
+    key: Box<[u8]>,
+    value: V,
     not_after: impl Fn(&V) -> Option<UnixMillis>,
 ) {
-    if entries.len() < capacity {
-        return;
+    if entries.len() >= capacity && !entries.contains_key(&key) {
+        let first = entries.iter().min_by_key(|(_, value)| not_after(value));
+        let first = first.map(|(key, _)| key.clone());
+        first.map(|key| entries.remove(&key));
     }
-    let first = entries.iter().min_by_key(|(_, value)| not_after(value));
-    if let Some(key) = first.map(|(key, _)| key.clone()) {
-        entries.remove(&key);
+    if capacity > 0 {
+        entries.insert(key, value);
     }
 }

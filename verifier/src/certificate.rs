@@ -1,14 +1,19 @@
 //! One certificate, read strictly (RFC 5280, section 4, and AWS's profile).
 //!
-//! `x509-parser` says which bytes are which field; the rules around it are ours, because it is
-//! lenient by design: [`der::lint`] for canonical DER (R22), and AWS's fixed profile of P-384 with
-//! SHA-384 (R21). Nothing here relates one certificate to another; that is `chain.rs`.
+//! The outline of a certificate is fixed, so its fields are taken by position from DER that
+//! [`der::lint`] has found canonical (R22), and held against AWS's one profile, P-384 with SHA-384
+//! (R21). `x509-parser` reads what has no fixed outline, the names and identifiers that people are
+//! shown and the development root is known by. Reading all of a certificate with it cost nine
+//! tenths of the time of this file and still left each of these rules to be checked, because it is
+//! lenient by design; a test holds every field against it instead.
+//!
+//! Nothing here relates one certificate to another; that is `chain.rs`.
 
 use core::fmt;
 
-use x509_parser::certificate::{X509Certificate, X509CertificateParser};
-use x509_parser::nom::Parser as _;
-use x509_parser::x509::{X509Name, X509Version};
+use x509_parser::der_parser::Oid;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::{AlgorithmIdentifier, X509Name};
 
 use crate::check::CheckId;
 use crate::der::{self, Items, der as malformed};
@@ -34,8 +39,10 @@ pub(crate) const CHECKS: [CheckId; 13] = [
     CheckId::CertificateCriticalExtension,
 ];
 
-/// ecdsa-with-SHA384, 1.2.840.10045.4.3.3.
-const ECDSA_WITH_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+/// AlgorithmIdentifier of ecdsa-with-SHA384, 1.2.840.10045.4.3.3, without parameters.
+const ECDSA_WITH_SHA384: &[u8] = &[
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03,
+];
 /// basicConstraints, 2.5.29.19.
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// keyUsage, 2.5.29.15.
@@ -136,56 +143,51 @@ pub(crate) struct Certificate<'a> {
     pub(crate) key_usage: Option<KeyUsage>,
 }
 
-/// The items of a certificate that are taken as bytes.
-struct Shape<'a> {
-    tbs: &'a [u8],
-    not_before: der::Item<'a>,
-    not_after: der::Item<'a>,
-    key: &'a [u8],
-}
-
 impl<'a> Certificate<'a> {
     /// Reads one certificate.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Failure> {
         der::lint(bytes)?;
-        let (trailing, x509) = X509CertificateParser::new()
-            .with_deep_parse_extensions(false)
-            .parse(bytes)
-            .map_err(|error| malformed(format!("{error}")))?;
-        if !trailing.is_empty() {
-            let count = Detail::byte_count(trailing.len());
+        let mut whole = Items::new(bytes);
+        let mut outer = Items::new(whole.expect(der::SEQUENCE)?.content);
+        if !whole.is_empty() {
+            let count = Detail::byte_count(whole.remaining());
             return Err(Failure::new(CheckId::CertificateTrailingBytes, count));
         }
-        let version = x509.version();
-        if version != X509Version::V3 {
-            return Err(Failure::new(
-                CheckId::CertificateVersion,
-                Detail::number(version.0),
-            ));
+
+        // RFC 5280, section 4.1. The lint has seen to it that every item is canonical.
+        let tbs = outer.expect(der::SEQUENCE)?;
+        let outer_algorithm = outer.expect(der::SEQUENCE)?;
+        let signature = signature(outer.expect(der::BIT_STRING)?.content);
+        let mut fields = Items::new(tbs.content);
+        version(fields.next()?)?;
+        let serial = serial(fields.expect(der::INTEGER)?.content);
+        let inner_algorithm = fields.expect(der::SEQUENCE)?;
+        let issuer = fields.expect(der::SEQUENCE)?.whole;
+        let mut validity = Items::new(fields.expect(der::SEQUENCE)?.content);
+        let (not_before, not_after) = (validity.next()?, validity.next()?);
+        let subject = fields.expect(der::SEQUENCE)?.whole;
+        let public_key = public_key(fields.expect(der::SEQUENCE)?.whole);
+        // Unique identifiers have no place before them (RFC 5280, section 4.1.2.8).
+        let mut explicit = Items::new(fields.expect(der::CONTEXT_3)?.content);
+        let list = explicit.expect(der::SEQUENCE)?;
+        if ![&outer, &fields, &validity, &explicit]
+            .into_iter()
+            .all(Items::is_empty)
+        {
+            return Err(malformed("more items than a certificate has"));
         }
-        let Shape {
-            tbs,
-            not_before,
-            not_after,
-            key,
-        } = shape(bytes)?;
-        let serial = serial(&x509)?;
+
+        let serial = serial?;
         let (not_before, not_after) = (der::time(not_before)?, der::time(not_after)?);
-        check_algorithms(&x509)?;
-        let public_key = public_key(key)?;
-        let value = &x509.signature_value;
-        if value.unused_bits != 0 {
-            let observed = "unused bits in the signature";
-            return Err(Failure::new(CheckId::CertificateBitString, observed));
-        }
-        let signature = signature(&value.data)?;
-        let (basic_constraints, key_usage) = extensions(&x509)?;
+        check_algorithms(inner_algorithm.whole, outer_algorithm.whole)?;
+        let (public_key, signature) = (public_key?, signature?);
+        let (basic_constraints, key_usage) = extensions(list.content)?;
         Ok(Self {
             der: bytes,
-            tbs,
+            tbs: tbs.whole,
             signature,
-            issuer: x509.tbs_certificate.issuer.as_raw(),
-            subject: x509.tbs_certificate.subject.as_raw(),
+            issuer,
+            subject,
             serial,
             not_before,
             not_after,
@@ -219,9 +221,7 @@ impl<'a> Certificate<'a> {
             ("2.5.4.10", "Narthex development"),
             ("2.5.4.6", "US"),
         ];
-        let Ok((_, name)) =
-            <X509Name<'_> as x509_parser::prelude::FromDer<'_, _>>::from_der(self.subject)
-        else {
+        let Ok((_, name)) = X509Name::from_der(self.subject) else {
             return false;
         };
         ATTRIBUTES.iter().all(|(oid, expected)| {
@@ -235,49 +235,26 @@ impl<'a> Certificate<'a> {
 
 /// One line for a name; text in it is not to be believed, so control characters are escaped.
 pub(crate) fn name_text(raw: &[u8]) -> String {
-    <X509Name<'_> as x509_parser::prelude::FromDer<'_, _>>::from_der(raw)
+    X509Name::from_der(raw)
         .map(|(_, name)| name.to_string().escape_debug().to_string())
         .unwrap_or_default()
 }
 
-/// The fixed outline of a version 3 certificate (RFC 5280, section 4.1): nothing more, nothing
-/// less, in each of the structures that `x509-parser` might end early.
-fn shape(bytes: &[u8]) -> Result<Shape<'_>, Failure> {
-    let mut outer = Items::new(Items::new(bytes).expect(der::SEQUENCE)?.content);
-    let tbs = outer.expect(der::SEQUENCE)?;
-    let _algorithm = outer.expect(der::SEQUENCE)?;
-    let _signature = outer.expect(der::BIT_STRING)?;
-    let mut fields = Items::new(tbs.content);
-    let _version = fields.expect(der::CONTEXT_0)?;
-    let _serial = fields.expect(der::INTEGER)?;
-    let _algorithm = fields.expect(der::SEQUENCE)?;
-    let _issuer = fields.expect(der::SEQUENCE)?;
-    let mut validity = Items::new(fields.expect(der::SEQUENCE)?.content);
-    let _subject = fields.expect(der::SEQUENCE)?;
-    let key = fields.expect(der::SEQUENCE)?;
-    // Unique identifiers have no place here (RFC 5280, section 4.1.2.8).
-    let extensions = fields.expect(der::CONTEXT_3)?;
-    let mut extensions = Items::new(extensions.content);
-    let _list = extensions.expect(der::SEQUENCE)?;
-    let (not_before, not_after) = (validity.next()?, validity.next()?);
-    let complete = [&outer, &fields, &validity, &extensions]
-        .into_iter()
-        .all(Items::is_empty);
-    if !complete {
-        return Err(malformed("more items than a certificate has"));
-    }
-    Ok(Shape {
-        tbs: tbs.whole,
-        not_before,
-        not_after,
-        key: key.whole,
-    })
+/// `[0] EXPLICIT Version`, of which only 2 means version 3; a version 1 certificate has none.
+fn version(item: der::Item<'_>) -> Result<(), Failure> {
+    let found = match (item.tag, item.content) {
+        (der::CONTEXT_0, [der::INTEGER, 1, 2]) => return Ok(()),
+        (der::CONTEXT_0, [der::INTEGER, 1, number]) => Detail::number(u64::from(*number) + 1),
+        (der::CONTEXT_0, _) => "another number".into(),
+        _ => "none, which means version 1".into(),
+    };
+    Err(Failure::new(CheckId::CertificateVersion, found))
 }
 
-fn serial<'a>(x509: &X509Certificate<'a>) -> Result<&'a [u8], Failure> {
-    let raw = x509.tbs_certificate.raw_serial();
+fn serial(content: &[u8]) -> Result<&[u8], Failure> {
     let fault = |observed: Detail| Failure::new(CheckId::CertificateSerial, observed);
-    let serial = der::positive_integer(raw)?.ok_or_else(|| fault("zero or negative".into()))?;
+    let serial = der::positive_integer(content)?;
+    let serial = serial.ok_or_else(|| fault("zero or negative".into()))?;
     // The sign byte does not count: instance certificates of 2021 have 20 bytes and that one.
     if serial.len() > MAX_SERIAL_BYTES {
         return Err(fault(Detail::byte_count(serial.len())));
@@ -286,15 +263,22 @@ fn serial<'a>(x509: &X509Certificate<'a>) -> Result<&'a [u8], Failure> {
 }
 
 /// R21: both places name ecdsa-with-SHA384, without parameters (RFC 5758, section 3.2).
-fn check_algorithms(x509: &X509Certificate<'_>) -> Result<(), Failure> {
-    let (inner, outer) = (&x509.tbs_certificate.signature, &x509.signature_algorithm);
+fn check_algorithms(inner: &[u8], outer: &[u8]) -> Result<(), Failure> {
+    let name = |raw| {
+        AlgorithmIdentifier::from_der(raw).map_or_else(
+            |_| "unreadable".to_owned(),
+            |(_, algorithm)| {
+                let parameters = algorithm.parameters.map_or("", |_| " with parameters");
+                format!("{}{parameters}", algorithm.algorithm)
+            },
+        )
+    };
     if inner != outer {
-        let both = format!("inside {}, outside {}", inner.algorithm, outer.algorithm);
+        let both = format!("inside {}, outside {}", name(inner), name(outer));
         return Err(Failure::new(CheckId::CertificateAlgorithmMatch, both));
     }
-    if inner.algorithm.as_bytes() != ECDSA_WITH_SHA384 || inner.parameters.is_some() {
-        let id = CheckId::CertificateAlgorithm;
-        return Err(Failure::new(id, inner.algorithm.to_id_string()));
+    if inner != ECDSA_WITH_SHA384 {
+        return Err(Failure::new(CheckId::CertificateAlgorithm, name(inner)));
     }
     Ok(())
 }
@@ -312,9 +296,14 @@ fn public_key(info: &[u8]) -> Result<&PublicKey, Failure> {
 }
 
 /// ECDSA-Sig-Value (RFC 3279, section 2.2.3) as r and s of 48 bytes, so that every backend sees
-/// the same and none parses DER of its own.
-fn signature(value: &[u8]) -> Result<[u8; 96], Failure> {
+/// the same and none parses DER of its own. `content` is that of the BIT STRING.
+fn signature(content: &[u8]) -> Result<[u8; 96], Failure> {
     let fault = |_| Failure::new(CheckId::CertificateSignatureEncoding, "another encoding");
+    let (value, unused) = der::bit_string(content)?;
+    if unused != 0 {
+        let observed = "unused bits in the signature";
+        return Err(Failure::new(CheckId::CertificateBitString, observed));
+    }
     let mut outer = Items::new(value);
     let mut integers = Items::new(outer.expect(der::SEQUENCE).map_err(fault)?.content);
     let mut fixed = [0; 96];
@@ -341,32 +330,66 @@ type Extensions = (Option<BasicConstraints>, Option<KeyUsage>);
 
 /// The two extensions that decide something. Others may be there unless critical; AWS's region
 /// certificates carry key identifiers and a CRL location, and its text switches CRLs off.
-fn extensions(x509: &X509Certificate<'_>) -> Result<Extensions, Failure> {
+fn extensions(list: &[u8]) -> Result<Extensions, Failure> {
     let (mut constraints, mut usage) = (None, None);
-    let extensions = x509.extensions();
-    for (index, extension) in extensions.iter().enumerate() {
-        let oid = extension.oid.as_bytes();
-        if extensions
-            .iter()
-            .take(index)
-            .any(|other| other.oid.as_bytes() == oid)
-        {
-            let id = CheckId::CertificateDuplicateExtension;
-            return Err(Failure::new(id, extension.oid.to_id_string()));
+    let mut rest = Items::new(list);
+    while !rest.is_empty() {
+        let read = list.len() - rest.remaining();
+        let Extension {
+            oid,
+            critical,
+            value,
+        } = extension(&mut rest)?;
+        let mut before = Items::new(list.get(..read).unwrap_or_default());
+        while !before.is_empty() {
+            if extension(&mut before)?.oid == oid {
+                return Err(Failure::new(
+                    CheckId::CertificateDuplicateExtension,
+                    oid_text(oid),
+                ));
+            }
         }
         match oid {
-            BASIC_CONSTRAINTS => {
-                constraints = Some(basic_constraints(extension.critical, extension.value)?);
-            }
-            KEY_USAGE => usage = Some(key_usage(extension.value)?),
-            _ if extension.critical => {
-                let id = CheckId::CertificateCriticalExtension;
-                return Err(Failure::new(id, extension.oid.to_id_string()));
+            BASIC_CONSTRAINTS => constraints = Some(basic_constraints(critical, value)?),
+            KEY_USAGE => usage = Some(key_usage(value)?),
+            _ if critical => {
+                return Err(Failure::new(
+                    CheckId::CertificateCriticalExtension,
+                    oid_text(oid),
+                ));
             }
             _ => {}
         }
     }
     Ok((constraints, usage))
+}
+
+struct Extension<'a> {
+    oid: &'a [u8],
+    critical: bool,
+    value: &'a [u8],
+}
+
+/// `SEQUENCE { extnID, critical BOOLEAN DEFAULT FALSE, extnValue OCTET STRING }`.
+fn extension<'a>(list: &mut Items<'a>) -> Result<Extension<'a>, Failure> {
+    let mut items = Items::new(list.expect(der::SEQUENCE)?.content);
+    let oid = items.expect(der::OBJECT_IDENTIFIER)?.content;
+    let second = items.next()?;
+    // The lint let only TRUE pass.
+    let critical = second.tag == der::BOOLEAN;
+    let value = if critical { items.next()? } else { second };
+    if value.tag != der::OCTET_STRING || !items.is_empty() {
+        return Err(malformed("another outline of an extension"));
+    }
+    Ok(Extension {
+        oid,
+        critical,
+        value: value.content,
+    })
+}
+
+fn oid_text(content: &[u8]) -> String {
+    Oid::new(content.into()).to_id_string()
 }
 
 /// RFC 5280, section 4.2.1.9: `SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLen INTEGER OPTIONAL }`.
@@ -503,6 +526,7 @@ mod tests {
 
     #[test]
     fn signatures_become_two_halves_of_48_bytes() {
+        let signature = |value: &[u8]| super::signature(&[&[0], value].concat());
         let short = signature(&[0x30, 6, 2, 1, 7, 2, 1, 9]).unwrap();
         assert_eq!((short[47], short[95]), (7, 9));
         assert!(short.iter().filter(|byte| **byte != 0).count() == 2);
@@ -527,6 +551,59 @@ mod tests {
         for value in bad {
             let id = CheckId::CertificateSignatureEncoding;
             assert_eq!(signature(value).unwrap_err().id, id, "{value:02x?}");
+        }
+        let unused = super::signature(&[1, 0x30, 6, 2, 1, 7, 2, 1, 8]).unwrap_err();
+        assert_eq!(unused.id, CheckId::CertificateBitString);
+    }
+
+    /// The fields are those that an independent parser finds, on every certificate of a document.
+    #[test]
+    fn x509_parser_reads_the_same() {
+        use narthex_nsm::mock::mint::{DevelopmentAuthority, DocumentRecipe};
+        use x509_parser::certificate::X509Certificate;
+        use x509_parser::extensions::ParsedExtension;
+
+        let authority = DevelopmentAuthority::insecure_fixed();
+        let chain = DocumentRecipe::new(&authority, 1_785_785_775_857)
+            .mint_parts()
+            .chain;
+        for der in chain.cabundle.iter().chain([&chain.leaf]) {
+            let ours = Certificate::parse(der).unwrap();
+            let (rest, theirs) = X509Certificate::from_der(der).unwrap();
+            assert!(rest.is_empty());
+            let tbs = &theirs.tbs_certificate;
+            assert_eq!(ours.tbs, tbs.as_ref());
+            assert_eq!(ours.issuer, tbs.issuer.as_raw());
+            assert_eq!(ours.subject, tbs.subject.as_raw());
+            let serial = tbs.raw_serial();
+            assert_eq!(ours.serial, serial.strip_prefix(&[0]).unwrap_or(serial));
+            let millis = |time: UnixMillis| i64::try_from(time.as_millis() / 1000).unwrap();
+            assert_eq!(millis(ours.not_before), tbs.validity.not_before.timestamp());
+            assert_eq!(millis(ours.not_after), tbs.validity.not_after.timestamp());
+            assert_eq!(
+                ours.public_key.as_slice(),
+                &*tbs.subject_pki.subject_public_key.data
+            );
+            let constraints = tbs.basic_constraints().unwrap().unwrap();
+            let read = ours.basic_constraints.unwrap();
+            assert_eq!(
+                (read.critical, read.ca),
+                (constraints.critical, constraints.value.ca)
+            );
+            let length = constraints.value.path_len_constraint;
+            let length = length.map(|length| PathLen::Value(length.try_into().unwrap()));
+            assert_eq!(read.path_len, length);
+            let usage = tbs.key_usage().unwrap().unwrap().value;
+            let read = ours.key_usage.unwrap();
+            assert_eq!(read.digital_signature, usage.digital_signature());
+            assert_eq!(read.key_cert_sign, usage.key_cert_sign());
+            let odd = |e: &ParsedExtension<'_>| matches!(e, ParsedExtension::ParseError { .. });
+            assert!(
+                !theirs
+                    .extensions()
+                    .iter()
+                    .any(|e| odd(e.parsed_extension()))
+            );
         }
     }
 }

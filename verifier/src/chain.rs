@@ -148,7 +148,7 @@ impl Path<'_> {
                 for (index, pair) in above.windows(2).enumerate() {
                     if let [issuer, subject] = pair {
                         let position = position(index + 1);
-                        check_signed(&issuer.public_key, subject, position, context)?;
+                        check_signed(issuer.public_key, subject, position, context)?;
                     }
                 }
                 let links = above.iter().enumerate();

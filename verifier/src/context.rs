@@ -1,6 +1,7 @@
 //! What a caller brings to a verification besides the document and the time.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use crate::cache::ChainCache;
 use crate::certificate::PublicKey;
@@ -10,11 +11,12 @@ use crate::limits::{DEFAULT_SKEW, MAX_SKEW};
 
 /// Chain cache, deny-list, clock skew and cryptography, kept by the caller between calls.
 ///
-/// One per thread, or behind a lock: a call needs it mutably, for the cache.
+/// One per thread: a lock around it would be held while signatures are checked. Contexts can share
+/// one cache.
 #[derive(Debug)]
 pub struct VerificationContext {
     /// Chains verified before.
-    pub cache: ChainCache,
+    pub cache: Arc<ChainCache>,
     /// Certificates that are refused though AWS signed them.
     pub deny_list: DenyList,
     skew: Duration,
@@ -27,7 +29,7 @@ impl VerificationContext {
     #[must_use]
     pub fn new(backend: Backend) -> Self {
         Self {
-            cache: ChainCache::with_capacity(0),
+            cache: Arc::new(ChainCache::with_capacity(0)),
             deny_list: DenyList::new(),
             skew: DEFAULT_SKEW,
             backend,
@@ -35,10 +37,10 @@ impl VerificationContext {
         }
     }
 
-    /// The same with a cache.
+    /// The same with a cache of its own, or one that it shares with other contexts.
     #[must_use]
-    pub fn with_cache(mut self, cache: ChainCache) -> Self {
-        self.cache = cache;
+    pub fn with_cache(mut self, cache: impl Into<Arc<ChainCache>>) -> Self {
+        self.cache = cache.into();
         self
     }
 

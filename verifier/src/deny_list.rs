@@ -11,8 +11,11 @@ use crate::report::Failure;
 /// Certificates by issuer and serial number, the pair that names one (RFC 5280, section 4.1.2.2).
 #[derive(Clone, Debug, Default)]
 pub struct DenyList {
-    entries: BTreeSet<(Box<[u8]>, Box<[u8]>)>,
+    entries: BTreeSet<Denied>,
 }
+
+/// Issuer and serial number.
+type Denied = (Box<[u8]>, Box<[u8]>);
 
 impl DenyList {
     /// A list that denies nothing.

@@ -34,7 +34,6 @@ pub struct Expectations {
 
 impl Expectations {
     /// Begins with nothing expected.
-    #[must_use]
     pub fn builder() -> ExpectationsBuilder {
         ExpectationsBuilder {
             inner: Self {

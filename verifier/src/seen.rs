@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::appraisal::Appraised;
 use crate::check::CheckId;
 use crate::digest::Digest384;
+use crate::expectations::Expectations;
 use crate::report::{Detail, Failure, Recorder, Refusal};
 use crate::time::UnixMillis;
 
@@ -17,20 +18,22 @@ use crate::time::UnixMillis;
 /// document, because anybody can turn an ECDSA signature into another valid one.
 pub struct SeenDocuments {
     capacity: usize,
-    keep: Duration,
+    max_age: Duration,
+    /// The latest time that the store has been told: what is too old then is forgotten, and stays
+    /// refused if the clock is set back.
+    latest: UnixMillis,
     entries: BTreeMap<Digest384, UnixMillis>,
 }
 
 impl SeenDocuments {
-    /// A store of at most `capacity` documents, each kept until it is older than `keep`.
-    ///
-    /// `keep` must be at least the maximum age of the expectations plus their skew: what is
-    /// forgotten could be accepted again.
+    /// A store of at most `capacity` documents, each kept until these expectations would refuse it
+    /// for its age. With several expectations, give those with the largest maximum age.
     #[must_use]
-    pub const fn new(capacity: usize, keep: Duration) -> Self {
+    pub fn new(capacity: usize, expectations: &Expectations) -> Self {
         Self {
             capacity,
-            keep,
+            max_age: expectations.max_age(),
+            latest: UnixMillis::from_millis(0),
             entries: BTreeMap::new(),
         }
     }
@@ -40,15 +43,18 @@ impl SeenDocuments {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] with [`CheckId::FreshSingleUse`] when it was used before, and when the store is
-    /// full of documents that must still be remembered.
+    /// [`Refusal`] with [`CheckId::FreshSingleUse`] when it was used before, when it is older than
+    /// what the store remembers, and when the store is full of documents that must be remembered.
     pub fn record(&mut self, appraised: &Appraised, now: UnixMillis) -> Result<(), Refusal> {
-        let keep = self.keep;
-        self.entries
-            .retain(|_, timestamp| timestamp.saturating_add(keep) >= now);
-        let digest = appraised.0.payload_digest();
+        self.latest = self.latest.max(now);
+        let (latest, max_age) = (self.latest, self.max_age);
+        let remembered = |timestamp: UnixMillis| timestamp.saturating_add(max_age) >= latest;
+        self.entries.retain(|_, timestamp| remembered(*timestamp));
+        let digest = appraised.payload_digest();
         let observed = if self.entries.contains_key(&digest) {
             "a document that was accepted before"
+        } else if !remembered(appraised.timestamp()) {
+            "a document older than what is remembered"
         } else if self.entries.len() >= self.capacity {
             "a full store"
         } else {

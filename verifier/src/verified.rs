@@ -5,7 +5,6 @@ use core::time::Duration;
 use crate::anchors::Anchor;
 use crate::appraisal::Freshness;
 use crate::chain::Validity;
-use crate::digest::Digest384;
 use crate::document::{Fields, Layout};
 use crate::report::Report;
 use crate::time::UnixMillis;
@@ -120,12 +119,5 @@ impl ReplayVerified {
             Freshness::JudgedAt(time) => Some(time),
             Freshness::NotShown => None,
         }
-    }
-}
-
-impl Evidence {
-    /// Equal payloads are the same document.
-    pub(crate) fn payload_digest(&self) -> Digest384 {
-        Digest384::sha384(&self.payload)
     }
 }

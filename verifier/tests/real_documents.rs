@@ -4,6 +4,9 @@
 //! says. Without them these tests say by name that they are skipped; with
 //! `NARTHEX_REQUIRE_REAL_DOCUMENTS=1` their absence is a failure.
 
+// Helpers outside of `#[test]` functions are tests too: a panic is how they fail.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod real;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -89,7 +89,9 @@ mod tests {
         99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8";
 
     fn bytes<const N: usize>(hex: &str) -> [u8; N] {
-        core::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
+        core::array::from_fn(|i| {
+            u8::from_str_radix(hex.get(2 * i..2 * i + 2).unwrap(), 16).unwrap()
+        })
     }
 
     #[test]

@@ -353,7 +353,7 @@ fn r26_a_document_is_known_by_its_payload_and_not_by_its_signature() {
         Digest384::sha384(low.fields().payload())
     );
 
-    let mut seen = SeenDocuments::new(2, Duration::from_secs(360));
+    let mut seen = SeenDocuments::new(2, &image_expectations());
     seen.record(&low, NOW).unwrap();
     let refusal = seen.record(&high, NOW).unwrap_err();
     assert_eq!(refusal.reason(), CheckId::FreshSingleUse);
@@ -366,24 +366,37 @@ fn r26_the_store_is_bounded_and_forgets_only_what_is_too_old() {
         let bytes = changed(|r| r.payload.timestamp = millis.into());
         appraise(&bytes, &image_expectations()).unwrap()
     };
-    let keep = Duration::from_secs(360);
-    let mut seen = SeenDocuments::new(2, keep);
+    let mut seen = SeenDocuments::new(2, &image_expectations());
     let first = document(NOW_MILLIS - 2);
     seen.record(&first, NOW).unwrap();
     seen.record(&document(NOW_MILLIS - 1), NOW).unwrap();
+    let mut refused = |document: &_, now: UnixMillis| {
+        let refusal = seen.record(document, now).unwrap_err();
+        assert_eq!(refusal.reason(), CheckId::FreshSingleUse);
+        refusal
+            .report()
+            .check(refusal.reason())
+            .observed
+            .to_string()
+    };
     // Full: refused rather than forgotten.
     let third = document(NOW_MILLIS);
+    assert_eq!(refused(&third, NOW), "a full store");
+    // The last moment at which the first could be accepted again.
+    let last = UnixMillis::from_millis(NOW_MILLIS - 2 + 300_000);
+    assert!(image_expectations().max_age() == Duration::from_secs(300));
+    assert_eq!(refused(&first, last), "a document that was accepted before");
+    let after = UnixMillis::from_millis(last.as_millis() + 1);
     assert_eq!(
-        seen.record(&third, NOW).unwrap_err().reason(),
-        CheckId::FreshSingleUse
+        refused(&first, after),
+        "a document older than what is remembered"
     );
-    let forgotten = UnixMillis::from_millis(NOW_MILLIS - 2).saturating_add(keep);
+    // And though the clock is set back.
     assert_eq!(
-        seen.record(&first, forgotten).unwrap_err().reason(),
-        CheckId::FreshSingleUse
+        refused(&first, NOW),
+        "a document older than what is remembered"
     );
-    let after = UnixMillis::from_millis(forgotten.as_millis() + 1);
-    seen.record(&third, after).unwrap();
+    seen.record(&third, NOW).unwrap();
     assert_eq!(seen.len(), 2);
 }
 

@@ -13,8 +13,11 @@ use narthex_verifier::{
 
 use crate::support::{NOW, accepted, anchors, anchors_of, correct, only_failure, refused};
 
+/// A certificate's name in messages, and how to reach it.
+type Place = (&'static str, fn(&mut DocumentRecipe) -> &mut Link);
+
 /// Below the root, which cannot be changed without becoming another root.
-const BELOW: [(&str, fn(&mut DocumentRecipe) -> &mut Link); 4] = [
+const BELOW: [Place; 4] = [
     ("cabundle[1] (region)", |r| &mut r.chain.region),
     ("cabundle[2] (zone)", |r| &mut r.chain.zone),
     ("cabundle[3] (instance)", |r| &mut r.chain.instance),
@@ -23,11 +26,7 @@ const BELOW: [(&str, fn(&mut DocumentRecipe) -> &mut Link); 4] = [
 
 /// The change below the root is refused for this reason, and the place is named.
 #[track_caller]
-fn refused_at(
-    id: CheckId,
-    (place, link): (&str, fn(&mut DocumentRecipe) -> &mut Link),
-    change: impl FnOnce(&mut CertificateRecipe),
-) {
+fn refused_at(id: CheckId, (place, link): Place, change: impl FnOnce(&mut CertificateRecipe)) {
     let refusal = refused(id, |r| change(&mut link(r).certificate));
     assert!(refusal.to_string().contains(place), "{refusal}");
 }

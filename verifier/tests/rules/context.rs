@@ -1,5 +1,6 @@
 //! R19 and the cost of a document: signature checks, and what a cache may remember.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use narthex_nsm::mock::mint::{
@@ -251,6 +252,23 @@ fn a_known_leaf_with_other_authorities_is_unknown() {
     recipe.chain.region.certificate.signature = SignatureRecipe::Corrupted;
     let refusal = verify_at(&recipe.mint(), NOW, &mut context).unwrap_err();
     assert_eq!(refusal.reason(), CheckId::ChainSignature);
+}
+
+#[test]
+fn contexts_share_a_cache() {
+    let cache = Arc::new(ChainCache::with_capacity(16));
+    let context = || VerificationContext::default().with_cache(Arc::clone(&cache));
+    assert_eq!(cost(&correct(), &mut context()), 5);
+    let costs = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| cost(&correct(), &mut context())))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(costs, [1; 4]);
 }
 
 #[test]

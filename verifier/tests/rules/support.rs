@@ -35,7 +35,9 @@ pub(crate) fn correct_for(identity: &Identity) -> DocumentRecipe {
 /// The root of these recipes, unless the test changed it.
 pub(crate) fn anchors() -> TrustAnchors {
     static ANCHORS: OnceLock<TrustAnchors> = OnceLock::new();
-    ANCHORS.get_or_init(|| anchors_of(&correct().mint_parts())).clone()
+    ANCHORS
+        .get_or_init(|| anchors_of(&correct().mint_parts()))
+        .clone()
 }
 
 pub(crate) fn anchors_of(minted: &Minted) -> TrustAnchors {
