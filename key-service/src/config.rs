@@ -77,6 +77,7 @@ pub struct ListenConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Connections open at once on each listener, 1 to 65536. Default 1024. More wait in the system's queue.
+    /// Whatever this says, administration takes at most 16, policy 128, health 32.
     pub connections_per_listener: u32,
     /// Seconds from accepting a connection to the end of its session, 1 to 600. Default 30.
     pub session_seconds: u32,

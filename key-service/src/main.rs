@@ -72,6 +72,7 @@ fn load(path: &Path) -> Result<Config, Failure> {
 
 fn serve(config: &Config) -> Result<(), Failure> {
     logging::install(&config.log);
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -92,6 +93,16 @@ fn serve(config: &Config) -> Result<(), Failure> {
             .await;
         Ok(())
     })
+}
+
+/// The usual soft limit of 1024 descriptors is below what the listeners may take together.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn check(config: &Config) -> Result<(), Failure> {

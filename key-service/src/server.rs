@@ -37,6 +37,10 @@ use crate::{
 const ADMINISTRATION_LIFETIME: Duration = Duration::from_secs(600);
 /// Contents answered in one session of administration or policy.
 const MAX_CONTENTS: usize = 256;
+/// Sessions of administration at once: a few people, each of whom may send four megabytes.
+const ADMINISTRATION_CONNECTIONS: usize = 16;
+/// Sessions of policy at once, each of which may get four megabytes. Whoever waits gets its turn soon.
+const POLICY_CONNECTIONS: usize = 128;
 /// Connections to the health page at once.
 const HTTP_CONNECTIONS: usize = 32;
 /// Longest life of a connection to the health page.
@@ -442,7 +446,9 @@ fn serve_limits(purpose: Purpose, limits: &LimitsConfig) -> ServeLimits {
     ServeLimits {
         max_connections: match purpose {
             Purpose::Http => HTTP_CONNECTIONS,
-            Purpose::Keys | Purpose::Administration | Purpose::Policy => connections,
+            Purpose::Administration => connections.min(ADMINISTRATION_CONNECTIONS),
+            Purpose::Policy => connections.min(POLICY_CONNECTIONS),
+            Purpose::Keys => connections,
         },
         max_lifetime: match purpose {
             Purpose::Http => HTTP_LIFETIME,

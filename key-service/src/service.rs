@@ -138,6 +138,12 @@ impl Service {
     ) {
         let now = self.now();
         self.metrics.decided(kind, Outcome::Refused, refusal.id());
+        if self.refusals.refused(identity, refusal.id(), now) == Treatment::Counted {
+            // Anybody can cause as many of these as they like, so they do not fill the log either.
+            tracing::debug!(kind = kind.as_str(), reason = refusal.id(), "refused");
+            self.metrics.unrecorded();
+            return;
+        }
         tracing::info!(
             kind = kind.as_str(),
             reason = refusal.id(),
@@ -148,10 +154,6 @@ impl Service {
             person = body.person.as_ref().map(|person| person.requester.as_str()),
             "refused"
         );
-        if self.refusals.refused(identity, refusal.id(), now) == Treatment::Counted {
-            self.metrics.unrecorded();
-            return;
-        }
         let decision = Decision {
             time: now,
             kind,

@@ -1,5 +1,13 @@
 //! Administering keys: every operation, every refusal, backup and restore, the root key.
 #![cfg(feature = "dev-root")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected has failed"
+)]
 
 mod common;
 

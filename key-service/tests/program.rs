@@ -1,6 +1,14 @@
 //! The program as people run it: subcommands, exit codes, permissions, stop signals.
 //!
 //! Without the feature `dev-root` these run the program as it is shipped, and show that it gives no key to a mock document.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected has failed"
+)]
 
 mod common;
 
@@ -252,6 +260,54 @@ fn every_decision_is_a_line() {
         (line["kind"].as_str(), line["sequence"].as_u64()),
         (Some("genesis"), Some(0))
     );
+}
+
+/// A disk that fails: the service says so, decides nothing more, and the next start finds what was answered.
+#[tokio::test]
+async fn after_an_error_of_the_disk_nothing_is_decided() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    set_log_level(&world, "info");
+    // Files of at most 256 KiB: writing beyond fails like a broken disk, and not like a full one.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 512; exec {} run --config {}",
+        env!("CARGO_BIN_EXE_narthex-key-service"),
+        world.path("service.toml").display()
+    );
+    let child = Command::new("sh")
+        .args(["-c", &script])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut process = Process(child);
+    process.wait_for("serving");
+    let mut last = None;
+    let reason = loop {
+        let name = format!("key-{}", last.map_or(0, |last| last + 1));
+        match world.administer(create(&name)).await {
+            Ok(_) => last = Some(last.map_or(0, |last| last + 1)),
+            Err(reason) => break reason,
+        }
+        assert!(last < Some(1000));
+    };
+    assert_eq!(reason, "storage.unavailable");
+    let again = world.administer(create("another")).await.unwrap_err();
+    assert_eq!(again, "storage.unavailable", "until the next start");
+    drop(process);
+    let process = Process::run(&world);
+    let answered = last.unwrap();
+    let mut process = process;
+    process.wait_for("serving");
+    let list = world
+        .administer(narthex_policy::KeyOperation::List)
+        .await
+        .unwrap();
+    let stored = list["keys"].as_array().unwrap().len();
+    assert!(
+        stored > answered,
+        "{stored} stored, {} answered",
+        answered + 1
+    );
+    assert!(world.administer(create("another")).await.is_ok());
 }
 
 /// The program as it is shipped trusts AWS's root alone, and says of a mock document what it is.

@@ -1,5 +1,13 @@
 //! Releasing keys: what is released, and every reason why not, each with only that rule broken.
 #![cfg(feature = "dev-root")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected has failed"
+)]
 
 mod common;
 

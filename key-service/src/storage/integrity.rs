@@ -55,6 +55,9 @@ pub(crate) fn load(connection: &Connection, root_keys: &RootKeys) -> Result<Load
 
     let policy_files = policy_file::all(connection, &keyring)?;
     account.compare_policy_files(&policy_files)?;
+    if policy_files.first().map(PolicyFile::digest) != Some(genesis) {
+        return Err(wrong("policy_file", "file 0".to_owned()));
+    }
     let altered_keys = account.compare_keys(connection, &keyring)?;
     let rows_to_rewrap: Natural = connection.query_row(
         "SELECT (SELECT count(*) FROM key_version WHERE root_key <> ?1)

@@ -1,6 +1,6 @@
 //! The storage as a whole: what it keeps, and every way in which somebody might edit it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -534,7 +534,7 @@ async fn a_failed_job_takes_nothing_of_its_group_with_it() {
                 .write(move |writing| {
                     let key = writing.insert_key(key, &secret)?;
                     let recorded = writing.record(administration(&[&key]))?;
-                    if index % 2 == 0 {
+                    if index.is_multiple_of(2) {
                         return Err(StoreError::PolicyMoved);
                     }
                     Ok(recorded.sequence)
@@ -648,7 +648,7 @@ fn a_database_is_initialised_once_and_only_then_opened() {
         "storage.already_initialised"
     );
     drop(database);
-    fixture.config.database = PathBuf::from(fixture.folder.path().join("none.sqlite"));
+    fixture.config.database = fixture.folder.path().join("none.sqlite");
     assert_eq!(fixture.refused().id(), "storage.not_initialised");
     assert!(!fixture.config.database.exists());
 }
