@@ -384,16 +384,14 @@ async fn bind_all(config: &Config) -> Result<Vec<Bound>, StartError> {
         let listener = Listener::bind(&address)
             .await
             .map_err(|error| StartError::Listen(text.clone(), error))?;
-        tracing::info!(
-            purpose = purpose.name(),
-            address = text.as_str(),
-            "listening"
-        );
-        bound.push(Bound {
+        let found = Bound {
             purpose,
             listener,
             statistics: Arc::default(),
-        });
+        };
+        let Listening { address, .. } = listening(&found);
+        tracing::info!(purpose = purpose.name(), address, "listening");
+        bound.push(found);
     }
     Ok(bound)
 }
