@@ -274,9 +274,7 @@ impl TrustAnchors {
         let mut insecure_pcr0_only = false;
         if let Some(expectations) = expectations {
             appraisal::compare(&fields, expectations, freshness, &mut recorder);
-            if let Some(refusal) = recorder.refusal() {
-                return Err(refusal);
-            }
+            recorder = recorder.settle()?;
             insecure_pcr0_only = expectations.is_insecure_pcr0_only();
         }
 

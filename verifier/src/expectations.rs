@@ -75,10 +75,7 @@ impl Expectations {
         }
         let freshness = appraisal::Freshness::JudgedAt(now);
         appraisal::compare(&verified.fields(), self, freshness, &mut recorder);
-        if let Some(refusal) = recorder.refusal() {
-            return Err(refusal);
-        }
-        evidence.report = recorder.finish();
+        evidence.report = recorder.settle()?.finish();
         evidence.freshness = freshness;
         evidence.insecure_pcr0_only = self.insecure_pcr0_only;
         Ok(Appraised::new(evidence))
@@ -93,10 +90,7 @@ impl Expectations {
         let mut evidence = replayed.0.clone();
         let mut recorder = Recorder::resume(&evidence.report);
         appraisal::compare(&replayed.fields(), self, evidence.freshness, &mut recorder);
-        if let Some(refusal) = recorder.refusal() {
-            return Err(refusal);
-        }
-        evidence.report = recorder.finish();
+        evidence.report = recorder.settle()?.finish();
         evidence.insecure_pcr0_only = self.insecure_pcr0_only;
         Ok(ReplayAppraised::new(evidence))
     }

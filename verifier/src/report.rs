@@ -308,13 +308,16 @@ impl Recorder {
         self.0.appraised = true;
     }
 
-    /// The refusal, if anything failed.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        let reason = self.0.failures().next()?.id;
-        Some(Refusal(Box::new(Inner {
-            reason,
-            report: self.0.clone(),
-        })))
+    /// Goes on if nothing failed.
+    pub(crate) fn settle(self) -> Result<Self, Refusal> {
+        let first = self.0.failures().next().map(|check| check.id);
+        match first {
+            None => Ok(self),
+            Some(reason) => Err(Refusal(Box::new(Inner {
+                reason,
+                report: self.0,
+            }))),
+        }
     }
 
     /// Ends with one failure.
