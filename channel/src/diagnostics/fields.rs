@@ -30,6 +30,9 @@ closed! {
         HealthPrivileged = 0x010a, "health.privileged";
         /// Whether the enclave runs in debug mode: PCR0, PCR1 and PCR2 are zero (flag).
         HealthDebugMode = 0x010b, "health.debug_mode";
+        /// Whether the kernel's Landlock is older than the sandbox of gate and fetchers wants, and the
+        /// configuration allows it (flag).
+        HealthOlderLandlock = 0x010c, "health.older_landlock";
 
         /// First number of the agent's version (count).
         VersionMajor = 0x0201, "version.major";
