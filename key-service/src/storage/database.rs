@@ -13,7 +13,8 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
 
 use super::{
-    decision::{self, Body, Decision, DecisionKind, Head, Outcome, Recorded},
+    chain,
+    decision::{Body, Decision, DecisionKind, Head, Outcome, Recorded},
     error::StoreError,
     integrity::{self, Loaded},
     keyring::Keyring,
@@ -221,7 +222,7 @@ pub fn decisions(
     in_snapshot(&connection, |connection| {
         let (genesis, active) = setting::unauthenticated(connection)?;
         let keyring = Keyring::new(genesis, active, root_keys)?;
-        decision::verify_all(connection, &keyring, |recorded| {
+        chain::verify_all(connection, &keyring, |recorded| {
             each(recorded);
             Ok(())
         })?;

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 use rusqlite::Connection;
 
 use super::{
-    decision::{self, DecisionKind, Head, Mark, Outcome, Recorded},
+    chain,
+    decision::{DecisionKind, Head, Mark, Outcome, Recorded},
     error::StoreError,
     key_version::{self, KeyReference},
     keyring::Keyring,
@@ -42,7 +43,7 @@ pub(crate) fn load(connection: &Connection, root_keys: &RootKeys) -> Result<Load
     let head = Head::from_bytes(&head).ok_or_else(|| wrong("setting", "head".to_owned()))?;
 
     let mut account = Account::default();
-    let found = decision::verify_all(connection, &keyring, |recorded| account.enter(recorded))?;
+    let found = chain::verify_all(connection, &keyring, |recorded| account.enter(recorded))?;
     if found != head {
         let row = format!("{} decisions instead of {}", found.count, head.count);
         return Err(wrong("decision", row));

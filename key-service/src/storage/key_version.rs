@@ -4,10 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::{
-    decision::{KeyBody, texts, to_integer},
+    decision::{KeyBody, texts},
     error::StoreError,
     keyring::{Keyring, Wrapped},
-    schema::Natural,
+    schema::{Natural, to_integer},
 };
 use crate::{clock::UnixMillis, digest::Digest, root_key::RootKeyId};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Everything the service must not forget, in one SQLite file that nobody can read or edit unnoticed.
 //!
 //! - [`schema`] the tables; [`keyring`] what the root keys do for them;
-//! - [`decision`] the chained record; [`key_version`], [`policy_file`], [`setting`] the other tables;
+//! - [`decision`] what is recorded and [`chain`] how; [`key_version`], [`policy_file`], [`setting`] the other tables;
 //! - [`integrity`] reading all of it at start; [`writer`] and [`writing`] changing it;
 //! - [`database`] creating, opening and locking the file.
 //!
@@ -9,6 +9,7 @@
 //! process at a time; within it any number of tasks.
 
 mod backup;
+mod chain;
 mod database;
 mod decision;
 mod error;

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    decision::{PolicyFileBody, texts, to_integer},
+    decision::{PolicyFileBody, texts},
     error::StoreError,
     keyring::{Keyring, Mac},
-    schema::Natural,
+    schema::{Natural, to_integer},
 };
 use crate::{clock::UnixMillis, digest::Digest, root_key::RootKeyId};
 use serde::{Deserialize, Serialize};

@@ -135,3 +135,8 @@ impl rusqlite::types::FromSql for Natural {
             .map_err(|_| rusqlite::types::FromSqlError::OutOfRange(number))
     }
 }
+
+/// SQLite's integers are signed; nothing of ours comes near the limit.
+pub(crate) fn to_integer(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::Sqlite("a number is too large".to_owned()))
+}

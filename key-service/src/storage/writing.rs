@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use zeroize::Zeroizing;
 
 use super::{
-    decision::{self, Decision, Head, Mark, Recorded},
+    chain,
+    decision::{Decision, Head, Mark, Recorded},
     error::StoreError,
     key_version::{self, KeyReference, KeyRow, KeyState, KeyVersion},
     keyring::Keyring,
@@ -132,7 +133,7 @@ impl Writing<'_> {
             self.state.undo.push(Undo::Order(order));
         }
         self.state.undo.push(Undo::Head(self.state.head));
-        decision::append(
+        chain::append(
             self.connection,
             &self.state.keyring,
             &mut self.state.head,
@@ -239,7 +240,7 @@ impl Writing<'_> {
     ///
     /// [`StoreError::Altered`] when one is not what was written.
     pub fn newest_decisions(&self, limit: u64) -> Result<Vec<Recorded>, StoreError> {
-        decision::newest(
+        chain::newest(
             self.connection,
             &self.state.keyring,
             &self.state.head,

@@ -3,40 +3,37 @@
 //! Order of a stop: `readyz` says so, listeners close, sessions in progress get their time, what was only counted
 //! is recorded, the writer ends. A stop that is not given that time (`kill -9`) loses none of what was answered.
 
+mod sessions;
+mod start_error;
+
 use std::{
     future::Future, sync::Arc, sync::atomic::AtomicBool, thread::JoinHandle, time::Duration,
 };
 
 use narthex_channel::{
-    Accepting, Address, StaticSecret,
-    keys::KeyAnswer,
-    tokio::{
-        Connection, Listener, ServeLimits, ServeStatistics, Stream, Timeouts, TransportError, serve,
-    },
+    Address, StaticSecret,
+    tokio::{Listener, ServeLimits, ServeStatistics, Timeouts, serve},
 };
 use narthex_verifier::TrustAnchors;
 use tokio::{sync::watch, task::JoinSet};
 
+pub use self::start_error::StartError;
 use crate::{
     administration::rewrap_all,
     clock::{Clock, SystemClock},
     config::{Config, LimitsConfig},
-    distribution, http,
+    http,
     lineage::{CurrentLineage, Lineage},
     metrics::Metrics,
-    reason::Reason,
-    refusal::Refusal,
     refusals::Refusals,
-    root_key::{RootKeyError, RootKeys},
+    root_key::RootKeys,
     service::{Contexts, Listening, Service},
-    static_key::{self, StaticKeyError},
-    storage::{Body, Database, DecisionKind, Opened, StoreError},
+    static_key,
+    storage::{Database, Opened},
 };
 
 /// A session of administration may rotate the root key of a full database.
 const ADMINISTRATION_LIFETIME: Duration = Duration::from_secs(600);
-/// Contents answered in one session of administration or policy.
-const MAX_CONTENTS: usize = 256;
 /// Sessions of administration at once: a few people, each of whom may send four megabytes.
 const ADMINISTRATION_CONNECTIONS: usize = 16;
 /// Sessions of policy at once, each of which may get four megabytes. Whoever waits gets its turn soon.
@@ -45,64 +42,6 @@ const POLICY_CONNECTIONS: usize = 128;
 const HTTP_CONNECTIONS: usize = 32;
 /// Longest life of a connection to the health page.
 const HTTP_LIFETIME: Duration = Duration::from_secs(10);
-
-/// Why the service does not start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The database.
-    Store(StoreError),
-    /// The root key file.
-    RootKey(RootKeyError),
-    /// The static key file.
-    StaticKey(StaticKeyError),
-    /// Stored policy files are refused by this version of the program.
-    Lineage(narthex_policy::Refusal),
-    /// An address of the configuration.
-    Address(String, &'static str),
-    /// A listener.
-    Listen(String, TransportError),
-    /// The development root (builds with `dev-root` only).
-    DevelopmentRoot(String),
-}
-
-impl StartError {
-    /// Stable identifier.
-    #[must_use]
-    pub fn id(&self) -> &'static str {
-        match self {
-            Self::Store(error) => error.id(),
-            Self::RootKey(error) => error.id(),
-            Self::StaticKey(error) => error.id(),
-            Self::Lineage(refusal) => refusal.id(),
-            Self::Address(_, id) => id,
-            Self::Listen(_, error) => error.id(),
-            Self::DevelopmentRoot(_) => "config.development_root",
-        }
-    }
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::RootKey(error) => error.fmt(f),
-            Self::StaticKey(error) => error.fmt(f),
-            Self::Lineage(refusal) => write!(f, "a stored policy file is refused: {refusal}"),
-            Self::Address(address, id) => write!(f, "[listen] {address}: not an address ({id})"),
-            Self::Listen(address, error) => write!(f, "[listen] {address}: {error}"),
-            Self::DevelopmentRoot(message) => write!(f, "insecure_development_root: {message}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 /// A service that listens and is not serving yet.
 pub struct Server {
@@ -423,11 +362,11 @@ async fn listen(
         let (service, static_key) = (Arc::clone(&service), Arc::clone(&static_key));
         async move {
             match purpose {
-                Purpose::Keys => keys(&service, stream, &static_key, timeouts).await,
+                Purpose::Keys => sessions::keys(&service, stream, &static_key, timeouts).await,
                 Purpose::Administration => {
-                    administration(&service, stream, &static_key, timeouts).await;
+                    sessions::administration(&service, stream, &static_key, timeouts).await;
                 }
-                Purpose::Policy => policy(&service, stream, timeouts).await,
+                Purpose::Policy => sessions::policy(&service, stream, timeouts).await,
                 Purpose::Http => {
                     if let Err(error) = http::answer(&service, stream).await {
                         tracing::debug!(error = %error, "a request for the health page broke off");
@@ -474,84 +413,5 @@ fn timeouts(purpose: Purpose, limits: &LimitsConfig) -> Timeouts {
             Purpose::Administration => message,
             Purpose::Keys | Purpose::Policy | Purpose::Http => message.min(session),
         },
-    }
-}
-
-/// One session for keys: one request, one answer. Whatever comes after is refused.
-async fn keys(
-    service: &Arc<Service>,
-    stream: Stream,
-    static_key: &StaticSecret,
-    timeouts: Timeouts,
-) {
-    let accepting = Accepting::Keys { secret: static_key };
-    let result = async {
-        let mut connection = Connection::respond(stream, &accepting, timeouts).await?;
-        let Some(content) = connection.receive().await? else {
-            return Ok(());
-        };
-        let session = connection.handshake_hash();
-        let answer = service
-            .answer_key_request(session, content.as_bytes().to_vec())
-            .await;
-        connection.send_message(&answer).await?;
-        // From here on the session has done what it was for; how it ends is the peer's affair.
-        if let Ok(Some(_)) = connection.receive().await {
-            let refusal = Refusal::from(Reason::SessionUsed);
-            let kind = DecisionKind::Release;
-            service.refused(kind, refusal, None, Body::default()).await;
-            let reason = refusal.to_reason_id();
-            let _told = connection
-                .send_message(&KeyAnswer::Refused { reason })
-                .await;
-        }
-        let _closed = connection.close().await;
-        Ok(())
-    };
-    ended(service, DecisionKind::Release, result.await);
-}
-
-async fn administration(
-    service: &Arc<Service>,
-    stream: Stream,
-    static_key: &StaticSecret,
-    timeouts: Timeouts,
-) {
-    let accepting = Accepting::Administration { secret: static_key };
-    let result = async {
-        let mut connection = Connection::respond(stream, &accepting, timeouts).await?;
-        for _ in 0..MAX_CONTENTS {
-            let Some(content) = connection.receive().await? else {
-                break;
-            };
-            let answer = service.answer_administration(content).await;
-            connection.send_message(&answer).await?;
-        }
-        connection.close().await
-    };
-    ended(service, DecisionKind::Administration, result.await);
-}
-
-async fn policy(service: &Arc<Service>, stream: Stream, timeouts: Timeouts) {
-    let result = async {
-        let mut connection = Connection::respond(stream, &Accepting::Policy, timeouts).await?;
-        for _ in 0..MAX_CONTENTS {
-            let Some(content) = connection.receive().await? else {
-                break;
-            };
-            let request = distribution::read_request(content.as_bytes())?;
-            connection
-                .send_message(&service.answer_policy_request(&request))
-                .await?;
-        }
-        connection.close().await
-    };
-    ended(service, DecisionKind::Policy, result.await);
-}
-
-/// A session that broke is counted by how it broke; nobody can be named for it.
-fn ended(service: &Arc<Service>, kind: DecisionKind, result: Result<(), TransportError>) {
-    if let Err(error) = result {
-        service.broken_session(kind, (&error).into());
     }
 }

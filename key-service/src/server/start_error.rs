@@ -1,0 +1,63 @@
+//! Why the service does not start.
+
+use narthex_channel::tokio::TransportError;
+
+use crate::{root_key::RootKeyError, static_key::StaticKeyError, storage::StoreError};
+
+/// Why the service does not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The database.
+    Store(StoreError),
+    /// The root key file.
+    RootKey(RootKeyError),
+    /// The static key file.
+    StaticKey(StaticKeyError),
+    /// Stored policy files are refused by this version of the program.
+    Lineage(narthex_policy::Refusal),
+    /// An address of the configuration.
+    Address(String, &'static str),
+    /// A listener.
+    Listen(String, TransportError),
+    /// The development root (builds with `dev-root` only).
+    DevelopmentRoot(String),
+}
+
+impl StartError {
+    /// Stable identifier.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.id(),
+            Self::RootKey(error) => error.id(),
+            Self::StaticKey(error) => error.id(),
+            Self::Lineage(refusal) => refusal.id(),
+            Self::Address(_, id) => id,
+            Self::Listen(_, error) => error.id(),
+            Self::DevelopmentRoot(_) => "config.development_root",
+        }
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::RootKey(error) => error.fmt(f),
+            Self::StaticKey(error) => error.fmt(f),
+            Self::Lineage(refusal) => write!(f, "a stored policy file is refused: {refusal}"),
+            Self::Address(address, id) => write!(f, "[listen] {address}: not an address ({id})"),
+            Self::Listen(address, error) => write!(f, "[listen] {address}: {error}"),
+            Self::DevelopmentRoot(message) => write!(f, "insecure_development_root: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
