@@ -29,7 +29,9 @@ use world::peers::{
     KeyConduct, Operator, SharedAnswer, key_service, mock_nsm, policy_source, refusal, serve_nsm,
     wire,
 };
-use world::process::{Agent, directory, free_port, gate_user, status_of, workload_user};
+use world::process::{
+    Agent, directory, free_port, gate_user, has_full_landlock, status_of, workload_user,
+};
 use world::{What, World};
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -172,6 +174,10 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     assert!(flag(&health, FieldName::HealthGateRunning));
     let root = nix::unistd::geteuid().is_root();
     assert_eq!(flag(&health, FieldName::HealthGateOwnUser), root);
+    assert_eq!(
+        flag(&health, FieldName::HealthOlderLandlock),
+        !has_full_landlock()
+    );
     let status = scene.read(Action::Status, 901).await;
     assert_eq!(
         status.value(FieldName::StatusFailures),
@@ -198,6 +204,17 @@ async fn the_gate_is_confined_and_started_again_when_it_dies() {
             status_of(gate, "Uid:").as_deref(),
             Some("64123\t64123\t64123\t64123")
         );
+    }
+    if nix::unistd::geteuid().is_root() {
+        // What it holds: the standard streams, two sockets, and its event loop.
+        for entry in std::fs::read_dir(format!("/proc/{gate}/fd")).unwrap() {
+            let link = std::fs::read_link(entry.unwrap().path()).unwrap();
+            let link = link.to_str().unwrap();
+            let known = ["/dev/null", "socket:", "anon_inode:"];
+            assert!(known.iter().any(|known| link.starts_with(known)), "{link}");
+        }
+        let environment = std::fs::read(format!("/proc/{gate}/environ")).unwrap();
+        assert_eq!(environment, b"", "nothing of the environment is passed on");
     }
     // Connections are open when it dies.
     let _operator = scene.operator().await;
@@ -660,4 +677,33 @@ async fn policy_comes_through_a_hybrid_socket_and_the_gate_listens_on_a_path() {
     let mut connection = connection.await.unwrap();
     let welcome = connection.receive_message::<narthex_channel::diagnostics::Welcome>();
     assert!(welcome.await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_older_landlock_is_refused_unless_the_configuration_allows_it() {
+    if has_full_landlock() {
+        eprintln!("skipped: this kernel's Landlock is not older");
+        return;
+    }
+    let (_guard, path) = directory();
+    let nsm = mock_nsm();
+    let _server = serve_nsm(&path.join("nsm.sock"), nsm);
+    let world = World::new();
+    let bundle = world.bundle(None);
+    let answer = PolicyAnswer {
+        bundles: vec![wire(&bundle)],
+        ..PolicyAnswer::default()
+    };
+    let config = format!(
+        "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+         nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}[policy]\nsource = \"{2}\"\n\n\
+         [gate]\nlisten = \"tcp:127.0.0.1:0\"\n{3}",
+        path.display(),
+        world.trust(),
+        policy_source(Arc::new(Mutex::new(answer))),
+        gate_user().replace("insecure_older_landlock = true\n", "")
+    );
+    let mut agent = Agent::start(&path, &config);
+    assert_eq!(agent.exit_code(), Some(3));
+    agent.wait_for("gate.insecure_older_landlock");
 }

@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use minicbor::bytes::{ByteArray, ByteVec};
 use narthex_agent::boot::Booted;
-use narthex_agent::ipc::{self, FromGate, GateTally, IpcError, MAX_GATE_MESSAGE_BYTES, ToGate};
+use narthex_agent::ipc::{
+    self, ConfinementReport, FromGate, GateTally, IpcError, MAX_GATE_MESSAGE_BYTES, ToGate,
+};
 use narthex_agent::mode::{Mode, Privileges};
 use narthex_agent::module::Module;
 use narthex_agent::notice::Notices;
@@ -387,7 +389,11 @@ async fn every_broken_frame_has_its_reason() {
             .to_be_bytes()
             .to_vec();
         let confined_again = {
-            let message = ipc::encode(&FromGate::Confined { user_changed: true });
+            let report = ConfinementReport {
+                user_changed: true,
+                landlock_abi: 6,
+            };
+            let message = ipc::encode(&FromGate::Confined(report));
             let length = u32::try_from(message.len()).unwrap().to_be_bytes();
             [length.to_vec(), message].concat()
         };

@@ -24,7 +24,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use narthex_agent::sandbox::{self, Plan, Profile, UserIds};
+use narthex_agent::sandbox::{
+    self, FULL_LANDLOCK_ABI, LandlockDemand, Plan, Profile, UserIds, kernel_landlock_abi,
+};
 use nix::errno::Errno;
 use nix::libc;
 
@@ -53,6 +55,16 @@ struct Attempt {
     gate: Expected,
     fetcher: Expected,
     landlock: Option<Expected>,
+    /// The oldest Landlock ABI that says it.
+    since: u8,
+}
+
+impl Attempt {
+    /// The same, said by Landlock only since `abi`.
+    const fn since(mut self, abi: u8) -> Self {
+        self.since = abi;
+        self
+    }
 }
 
 const fn denied(
@@ -66,6 +78,7 @@ const fn denied(
         gate: Killed,
         fetcher: Killed,
         landlock,
+        since: 1,
     }
 }
 
@@ -157,13 +170,15 @@ const ATTEMPTS: &[Attempt] = &[
         "connect-tcp",
         || tcp(libc::connect),
         Some(Fails(Errno::EACCES)),
-    ),
-    denied("bind-tcp", || tcp(libc::bind), Some(Fails(Errno::EACCES))),
+    )
+    .since(4),
+    denied("bind-tcp", || tcp(libc::bind), Some(Fails(Errno::EACCES))).since(4),
     denied(
         "connect-abstract",
         connect_abstract,
         Some(Fails(Errno::EPERM)),
-    ),
+    )
+    .since(6),
     denied("send-descriptor", send_descriptor, None),
     denied(
         "accept-plain",
@@ -177,6 +192,7 @@ const ATTEMPTS: &[Attempt] = &[
         gate: Fails(Errno::ENOTSOCK),
         fetcher: Killed,
         landlock: None,
+        since: 1,
     },
     // Processes and programs.
     denied("fork", fork, Some(Fails(Errno::EAGAIN))),
@@ -200,12 +216,14 @@ const ATTEMPTS: &[Attempt] = &[
         "kill-supervisor",
         || call(unsafe { libc::kill(parent(), libc::SIGTERM) }),
         Some(Fails(Errno::EPERM)),
-    ),
+    )
+    .since(6),
     denied(
         "probe-supervisor",
         || call(unsafe { libc::kill(parent(), 0) }),
         Some(Fails(Errno::EPERM)),
-    ),
+    )
+    .since(6),
     denied(
         "trace-supervisor",
         || call_long(unsafe { libc::ptrace(libc::PTRACE_ATTACH, parent(), 0, 0) }),
@@ -298,6 +316,7 @@ const ATTEMPTS: &[Attempt] = &[
         gate: Works,
         fetcher: Works,
         landlock: Some(Works),
+        since: 1,
     },
 ];
 
@@ -329,6 +348,13 @@ fn run_all() -> ExitCode {
         ];
         for (layer, expected) in expectations {
             let Some(expected) = expected else { continue };
+            if layer == "landlock" && attempt.since > kernel_landlock_abi() {
+                eprintln!(
+                    "landlock: {}: skipped, it needs a newer kernel",
+                    attempt.name
+                );
+                continue;
+            }
             made += 1;
             let status = start(layer, attempt.name);
             if !as_expected(status, expected) {
@@ -390,6 +416,11 @@ fn probe(layer: &str, name: &str) -> ExitCode {
         profile,
         user,
         max_open_files: 64,
+        landlock: if kernel_landlock_abi() >= FULL_LANDLOCK_ABI {
+            LandlockDemand::Full
+        } else {
+            LandlockDemand::InsecureNewest
+        },
     };
     let Ok(prepared) = sandbox::prepare(plan) else {
         return ExitCode::from(NOT_CONFINED);

@@ -7,6 +7,7 @@ use narthex_policy::Pcr;
 
 use super::{count, duration, flag, from_probes};
 use crate::mode::{Mode, Privileges};
+use crate::sandbox::FULL_LANDLOCK_ABI;
 use crate::supervisor::core::{Core, GateStatus};
 use crate::supervisor::identity::agent_version;
 use crate::trusted_time::{BootMillis, danger_system_clock};
@@ -39,6 +40,10 @@ pub(super) fn health(core: &Core) -> Vec<Field> {
         flag(FieldName::HealthGateRunning, gate.running),
         count(FieldName::HealthGateRestarts, gate.restarts),
         flag(FieldName::HealthGateOwnUser, gate.user_changed),
+        flag(
+            FieldName::HealthOlderLandlock,
+            gate.landlock_abi < FULL_LANDLOCK_ABI,
+        ),
         flag(
             FieldName::HealthPrivileged,
             core.privileges == Privileges::Root,
@@ -127,6 +132,7 @@ pub(super) fn connections(core: &Core) -> Vec<Field> {
         timed_out,
         running: _,
         user_changed: _,
+        landlock_abi: _,
         restarts: _,
     } = *core.gate.borrow();
     let open = u64::try_from(core.authority.borrow().open_sessions()).unwrap_or(u64::MAX);

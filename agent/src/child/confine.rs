@@ -7,8 +7,8 @@ use narthex_channel::{Initiator, Opening};
 use tokio::runtime::{Builder, Runtime};
 
 use super::inherited::Inherited;
-use crate::ipc;
-use crate::sandbox::{self, Confinement, Plan, Profile, SandboxError, UserIds};
+use crate::ipc::{self, ConfinementOrder};
+use crate::sandbox::{self, Confinement, Plan, Profile, SandboxError};
 
 /// Exit code of a confined process whose work is over: the supervisor hung up, or the exchange is made.
 pub const END_OF_WORK: u8 = 0;
@@ -29,8 +29,8 @@ pub struct ConfinedLoop {
 
 /// What a set-up message says about the confinement.
 pub trait Setup {
-    /// User and group to become.
-    fn user(&self) -> Option<UserIds>;
+    /// How the process is to be confined.
+    fn confinement(&self) -> ConfinementOrder;
     /// Most descriptors.
     fn max_open_files(&self) -> u64;
 }
@@ -52,8 +52,9 @@ where
     let setup: T = ipc::read_setup(&mut supervisor).map_err(|_| PROTOCOL_BROKEN)?;
     let plan = Plan {
         profile,
-        user: setup.user(),
+        user: setup.confinement().user(),
         max_open_files: setup.max_open_files(),
+        landlock: setup.confinement().landlock(),
     };
     warm_up_random_source()?;
     let refused = |error: SandboxError| error.exit_code();

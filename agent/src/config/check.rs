@@ -66,6 +66,11 @@ pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> 
             "workload.show_output",
             "is allowed with --local only",
         )?;
+        require(
+            !config.gate.insecure_older_landlock,
+            "gate.insecure_older_landlock",
+            "is allowed with --local only",
+        )?;
     }
     let users = [
         ("gate.user", Some(config.gate.user)),
@@ -304,6 +309,7 @@ fn check_gate(gate: &GateConfig) -> Checked {
         listen: _,
         user,
         group,
+        insecure_older_landlock: _,
         peer_cids,
         connections,
         handshake_seconds,

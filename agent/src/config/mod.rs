@@ -233,6 +233,10 @@ pub struct GateConfig {
     /// Numeric group id, as `user`.
     #[serde(default)]
     pub group: Option<u32>,
+    /// Lets gate and fetchers run on a kernel whose Landlock is older than ABI 6 (Linux 6.12), confined by the
+    /// newest that it has. Only with `--local`; shows in `health`. Default false: such a kernel is refused.
+    #[serde(default)]
+    pub insecure_older_landlock: bool,
     /// vsock peers that may connect, default `[3]`, the parent instance. Listeners of other kinds
     /// ignore it.
     #[serde(default = "default_gate_peer_cids")]

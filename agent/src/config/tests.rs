@@ -315,6 +315,13 @@ fn an_enclave_takes_no_socket_and_shows_no_output() {
     assert_eq!(field(&shows, Mode::Local, Privileges::Root), Ok(()));
     let refused = Err(String::from("workload.show_output"));
     assert_eq!(field(&shows, Mode::Enclave, Privileges::Root), refused);
+    let older = SOUND
+        .replace("nsm = { socket = \"/run/nsm.sock\" }\n", "")
+        .replace("connections = 16", "insecure_older_landlock = true");
+    let older = Config::parse(&older).unwrap();
+    assert_eq!(field(&older, Mode::Local, Privileges::Root), Ok(()));
+    let refused = Err(String::from("gate.insecure_older_landlock"));
+    assert_eq!(field(&older, Mode::Enclave, Privileges::Root), refused);
 }
 
 #[test]

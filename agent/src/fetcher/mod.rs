@@ -17,10 +17,10 @@ use crate::child::{
     ConfinedLoop, END_OF_WORK, Inherited, InheritedStream, PROTOCOL_BROKEN, Setup, enter,
 };
 use crate::ipc::{
-    self, FetcherFailure, FetcherSetup, FetcherTask, FromFetcher, MAX_FETCHER_MESSAGE_BYTES,
-    ToFetcher,
+    self, ConfinementOrder, FetcherFailure, FetcherSetup, FetcherTask, FromFetcher,
+    MAX_FETCHER_MESSAGE_BYTES, ToFetcher,
 };
-use crate::sandbox::{Profile, UserIds};
+use crate::sandbox::Profile;
 
 /// Descriptors a fetcher needs: three standard streams, two sockets, and the event loop's own.
 const MAX_OPEN_FILES: u64 = 64;
@@ -30,11 +30,8 @@ const FAREWELL_LIMIT: Duration = Duration::from_millis(250);
 const MAX_HYBRID_ANSWER_BYTES: usize = 32;
 
 impl Setup for FetcherSetup {
-    fn user(&self) -> Option<UserIds> {
-        Some(UserIds {
-            user: self.user?,
-            group: self.group?,
-        })
+    fn confinement(&self) -> ConfinementOrder {
+        self.confinement
     }
 
     fn max_open_files(&self) -> u64 {
@@ -60,9 +57,7 @@ pub fn run(inherited: Inherited) -> u8 {
         else {
             return PROTOCOL_BROKEN;
         };
-        let confined = FromFetcher::Confined {
-            user_changed: confinement.user_changed(),
-        };
+        let confined = FromFetcher::Confined(confinement.into());
         if tell(&mut supervisor, &confined).await.is_err() {
             return END_OF_WORK;
         }

@@ -20,8 +20,10 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::child::{ConfinedLoop, END_OF_WORK, Inherited, PROTOCOL_BROKEN, Setup, enter};
-use crate::ipc::{self, FromGate, GateSetup, GateTally, MAX_GATE_MESSAGE_BYTES, ToGate};
-use crate::sandbox::{Profile, UserIds};
+use crate::ipc::{
+    self, ConfinementOrder, FromGate, GateSetup, GateTally, MAX_GATE_MESSAGE_BYTES, ToGate,
+};
+use crate::sandbox::Profile;
 
 use listener::Listener;
 
@@ -33,11 +35,8 @@ const TALLY_INTERVAL: Duration = Duration::from_secs(1);
 const OUTGOING_MESSAGES: usize = 64;
 
 impl Setup for GateSetup {
-    fn user(&self) -> Option<UserIds> {
-        Some(UserIds {
-            user: self.user?,
-            group: self.group?,
-        })
+    fn confinement(&self) -> ConfinementOrder {
+        self.confinement
     }
 
     fn max_open_files(&self) -> u64 {
@@ -57,9 +56,7 @@ pub fn run(inherited: Inherited) -> u8 {
         work,
         confinement,
     } = confined;
-    let confined = FromGate::Confined {
-        user_changed: confinement.user_changed(),
-    };
+    let confined = FromGate::Confined(confinement.into());
     LocalSet::new().block_on(&runtime, async move {
         let (Ok(supervisor), Ok(listener)) =
             (UnixStream::from_std(supervisor), Listener::new(work))

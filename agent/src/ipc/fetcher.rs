@@ -3,24 +3,23 @@
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{CborLen, Decode, Encode};
 
+use super::confinement::{ConfinementOrder, ConfinementReport};
+
 /// The first message to a fetcher, while it is not yet confined.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
 #[cbor(array)]
 pub struct FetcherSetup {
-    /// User and group to become; absent without root.
+    /// How to be confined.
     #[n(0)]
-    pub user: Option<u32>,
-    /// As `user`.
-    #[n(1)]
-    pub group: Option<u32>,
+    pub confinement: ConfinementOrder,
     /// With a `hybrid:` address, the port to ask for before anything else.
-    #[n(2)]
+    #[n(1)]
     pub hybrid_port: Option<u32>,
     /// What to speak.
-    #[n(3)]
+    #[n(2)]
     pub task: FetcherTask,
     /// How long the exchange may take, milliseconds.
-    #[n(4)]
+    #[n(3)]
     pub timeout_millis: u64,
 }
 
@@ -44,11 +43,7 @@ pub enum FetcherTask {
 pub enum FromFetcher {
     /// The sandbox is in force; not one byte from outside has been read. Sent once, first.
     #[n(0)]
-    Confined {
-        /// Whether the fetcher runs as a user of its own.
-        #[n(0)]
-        user_changed: bool,
-    },
+    Confined(#[n(0)] ConfinementReport),
     /// The handshake ended with this hash.
     #[n(1)]
     Connected {

@@ -3,30 +3,29 @@
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{CborLen, Decode, Encode};
 
+use super::confinement::{ConfinementOrder, ConfinementReport};
+
 /// The first message to a gate, while it is not yet confined.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, CborLen)]
 #[cbor(array)]
 pub struct GateSetup {
-    /// User and group to become; absent without root.
+    /// How to be confined.
     #[n(0)]
-    pub user: Option<u32>,
-    /// As `user`.
-    #[n(1)]
-    pub group: Option<u32>,
+    pub confinement: ConfinementOrder,
     /// Connections at once.
-    #[n(2)]
+    #[n(1)]
     pub connections: u16,
     /// How long the handshake may take, milliseconds.
-    #[n(3)]
+    #[n(2)]
     pub handshake_millis: u64,
     /// How long a connection may be silent, milliseconds.
-    #[n(4)]
+    #[n(3)]
     pub idle_millis: u64,
     /// How long a connection may live in all, milliseconds.
-    #[n(5)]
+    #[n(4)]
     pub session_millis: u64,
     /// vsock peers that may connect; other kinds of listener ignore it.
-    #[n(6)]
+    #[n(5)]
     pub peer_cids: Vec<u32>,
 }
 
@@ -35,11 +34,7 @@ pub struct GateSetup {
 pub enum FromGate {
     /// The sandbox is in force; not one byte from outside has been read. Sent once, first.
     #[n(0)]
-    Confined {
-        /// Whether the gate runs as a user of its own.
-        #[n(0)]
-        user_changed: bool,
-    },
+    Confined(#[n(0)] ConfinementReport),
     /// A handshake ended with this hash; the session wants its document.
     #[n(1)]
     Opened {

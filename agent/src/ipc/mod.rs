@@ -4,10 +4,12 @@
 //! be exactly what its own value encodes to: no trailing bytes, no other spelling. The supervisor
 //! treats everything from the other end as hostile, however well the other end is confined.
 
+mod confinement;
 mod fetcher;
 mod frame;
 mod gate;
 
+pub use confinement::{ConfinementOrder, ConfinementReport};
 pub use fetcher::{FetcherFailure, FetcherSetup, FetcherTask, FromFetcher, ToFetcher};
 pub use frame::{
     IpcError, MAX_FETCHER_MESSAGE_BYTES, MAX_GATE_MESSAGE_BYTES, MAX_SETUP_BYTES, decode, encode,

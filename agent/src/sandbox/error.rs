@@ -83,7 +83,10 @@ impl fmt::Display for SandboxError {
             Self::Capabilities => "capabilities could not be dropped",
             Self::ProcessFlags => "process flags (no_new_privs, dumpable) could not be set",
             Self::ResourceLimits => "resource limits could not be set",
-            Self::Landlock => "Landlock ABI 6 (Linux 6.12) is not enforced in full by this kernel",
+            Self::Landlock => {
+                "Landlock ABI 6 (Linux 6.12) is not enforced in full by this kernel; with --local, \
+                 gate.insecure_older_landlock = true makes an older one do, and shows in `health`"
+            }
             Self::Seccomp => "the kernel refused the system call filter",
         };
         formatter.write_str(words)

@@ -12,6 +12,9 @@
 //! the step's reason as exit code, and the agent does not serve. The one thing that depends on who starts
 //! the agent is the change of user, which needs root; [`Confinement`] says whether it happened.
 //!
+//! `gate.insecure_older_landlock` makes a laptop's older kernel do, with `--local` only: then the newest ABI that
+//! the kernel has is enforced in full, `health` says so, and what that ABI lacks is left to seccomp.
+//!
 //! # Why ABI 6
 //!
 //! ABI 4 brought the network rules, ABI 5 `ioctl` on devices and ABI 6 the scoping of signals and abstract
@@ -24,6 +27,7 @@ mod privileges;
 mod syscalls;
 
 pub use error::SandboxError;
+pub use filesystem::{FULL_LANDLOCK_ABI, LandlockDemand, kernel_landlock_abi};
 pub use privileges::UserIds;
 pub use syscalls::Profile;
 
@@ -38,6 +42,8 @@ pub struct Plan {
     pub user: Option<UserIds>,
     /// Most descriptors it may hold.
     pub max_open_files: u64,
+    /// What Landlock must enforce.
+    pub landlock: LandlockDemand,
 }
 
 /// What was enforced. Only [`confine`] makes one; everything not named here is always enforced.
@@ -45,9 +51,16 @@ pub struct Plan {
 #[must_use]
 pub struct Confinement {
     user_changed: bool,
+    landlock_abi: u8,
 }
 
 impl Confinement {
+    /// The Landlock ABI that is enforced in full: [`FULL_LANDLOCK_ABI`], unless the plan allowed an
+    /// older one.
+    pub fn landlock_abi(self) -> u8 {
+        self.landlock_abi
+    }
+
     /// Whether the process runs as a user of its own. Without root it shares the supervisor's.
     pub fn user_changed(self) -> bool {
         self.user_changed
@@ -59,6 +72,7 @@ impl Confinement {
 #[must_use]
 pub struct Prepared {
     plan: Plan,
+    landlock_abi: u8,
 }
 
 /// Takes every step of the sandbox but the last.
@@ -76,8 +90,8 @@ pub fn prepare(plan: Plan) -> Result<Prepared, SandboxError> {
             max_open_files: plan.max_open_files,
         },
     )?;
-    filesystem::deny_all()?;
-    Ok(Prepared { plan })
+    let landlock_abi = filesystem::deny_all(plan.landlock)?;
+    Ok(Prepared { plan, landlock_abi })
 }
 
 impl Prepared {
@@ -90,6 +104,7 @@ impl Prepared {
         syscalls::install(self.plan.profile)?;
         Ok(Confinement {
             user_changed: self.plan.user.is_some(),
+            landlock_abi: self.landlock_abi,
         })
     }
 }

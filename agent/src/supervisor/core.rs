@@ -85,6 +85,8 @@ pub struct GateStatus {
     pub running: bool,
     /// Whether it runs as a user of its own.
     pub user_changed: bool,
+    /// The Landlock ABI that confines it; 0 before the first.
+    pub landlock_abi: u8,
     /// Times it was started again.
     pub restarts: u64,
     /// Sessions it opened.

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::connect::{Connected, connect};
 use crate::child::{ConfinedChild, Role, spawn};
 use crate::ipc::{
-    self, FetcherFailure, FetcherSetup, FetcherTask, FromFetcher, IpcError,
+    self, ConfinementOrder, FetcherFailure, FetcherSetup, FetcherTask, FromFetcher, IpcError,
     MAX_FETCHER_MESSAGE_BYTES, ToFetcher,
 };
-use crate::sandbox::{SandboxError, UserIds};
+use crate::sandbox::SandboxError;
 
 /// With whom to make an exchange.
 #[derive(Clone, Debug)]
@@ -92,8 +92,8 @@ impl From<IpcError> for ExchangeFailure {
 /// What every fetcher of this agent has in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchanger {
-    /// The user of confined processes; `None` without root.
-    pub user: Option<UserIds>,
+    /// How fetchers are confined.
+    pub confinement: ConfinementOrder,
     /// How long an exchange may take in all.
     pub limit: Duration,
 }
@@ -125,8 +125,7 @@ impl Exchanger {
             .await
             .map_err(|error| ExchangeFailure::Connect(error.kind()))?;
         let setup = FetcherSetup {
-            user: self.user.map(|ids| ids.user),
-            group: self.user.map(|ids| ids.group),
+            confinement: self.confinement,
             hybrid_port,
             task: peer.task(),
             timeout_millis: u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX),
@@ -137,7 +136,7 @@ impl Exchanger {
         let near =
             UnixStream::from_std(near).map_err(|error| ExchangeFailure::Spawn(error.kind()))?;
         let mut fetcher = Fetcher { child, near };
-        fetcher.confined(self.user.is_some()).await?;
+        fetcher.confined(&self.confinement).await?;
         let handshake_hash = fetcher.connected().await?;
         let content = compose(handshake_hash)
             .await
@@ -154,9 +153,9 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    async fn confined(&mut self, user_expected: bool) -> Result<(), ExchangeFailure> {
+    async fn confined(&mut self, order: &ConfinementOrder) -> Result<(), ExchangeFailure> {
         match self.next().await {
-            Ok(FromFetcher::Confined { user_changed }) if user_changed == user_expected => self
+            Ok(FromFetcher::Confined(report)) if report.meets(order) => self
                 .child
                 .check_confined()
                 .map_err(ExchangeFailure::Sandbox),

@@ -23,8 +23,11 @@ use crate::child::{ConfinedChild, Role, spawn};
 use crate::config::GateConfig;
 use crate::decisions::Outcome;
 use crate::error::AgentError;
-use crate::ipc::{self, FromGate, GateSetup, IpcError, MAX_GATE_MESSAGE_BYTES, ToGate};
-use crate::sandbox::{SandboxError, UserIds};
+use crate::ipc::{
+    self, ConfinementOrder, ConfinementReport, FromGate, GateSetup, IpcError,
+    MAX_GATE_MESSAGE_BYTES, ToGate,
+};
+use crate::sandbox::SandboxError;
 
 /// How long a gate may take until it is confined.
 const CONFINEMENT_LIMIT: Duration = Duration::from_secs(10);
@@ -41,8 +44,8 @@ const LONG_LIFE: Duration = Duration::from_secs(30);
 pub struct Gate {
     child: ConfinedChild,
     socket: UnixStream,
-    /// Whether it runs as a user of its own.
-    pub user_changed: bool,
+    /// What was enforced.
+    pub confinement: ConfinementReport,
 }
 
 /// Starts a gate on `listener` and waits until it is confined.
@@ -58,14 +61,13 @@ pub async fn start(listener: &OwnedFd, setup: &GateSetup) -> Result<Gate, AgentE
     let (mut child, near) = spawn(Role::Gate, listener.as_fd(), setup).map_err(failed)?;
     let mut socket = UnixStream::from_std(near).map_err(failed)?;
     let first = timeout(CONFINEMENT_LIMIT, next(&mut socket)).await;
-    let user_expected = setup.user.is_some();
     match first {
-        Ok(Ok(FromGate::Confined { user_changed })) if user_changed == user_expected => {
+        Ok(Ok(FromGate::Confined(confinement))) if confinement.meets(&setup.confinement) => {
             child.check_confined().map_err(AgentError::Sandbox)?;
             Ok(Gate {
                 child,
                 socket,
-                user_changed,
+                confinement,
             })
         }
         _ => Err(
@@ -81,22 +83,13 @@ pub async fn start(listener: &OwnedFd, setup: &GateSetup) -> Result<Gate, AgentE
 pub fn setup(config: &GateConfig) -> GateSetup {
     let millis = |seconds: u32| u64::from(seconds).saturating_mul(1000);
     GateSetup {
-        user: config.user,
-        group: config.group,
+        confinement: ConfinementOrder::new(config),
         connections: config.connections,
         handshake_millis: millis(config.handshake_seconds),
         idle_millis: millis(config.idle_seconds),
         session_millis: millis(config.session_seconds),
         peer_cids: config.peer_cids.clone(),
     }
-}
-
-/// The user of confined processes.
-pub fn user_ids(config: &GateConfig) -> Option<UserIds> {
-    Some(UserIds {
-        user: config.user?,
-        group: config.group?,
-    })
 }
 
 /// Serves through `gate`, and through its successors when it dies. Ends only with an error of the sandbox:
@@ -111,7 +104,8 @@ pub async fn serve(core: Rc<Core>, listener: OwnedFd, first: Gate) -> AgentError
         {
             let mut status = core.gate.borrow_mut();
             status.running = true;
-            status.user_changed = gate.user_changed;
+            status.user_changed = gate.confinement.user_changed;
+            status.landlock_abi = gate.confinement.landlock_abi;
         }
         let Gate {
             mut child, socket, ..
@@ -173,7 +167,7 @@ async fn read(
             Err(end) => return end,
         };
         let work = match message {
-            FromGate::Confined { .. } => return IpcError::Unexpected,
+            FromGate::Confined(_) => return IpcError::Unexpected,
             FromGate::Tally(tally) => {
                 core.gate.borrow_mut().add(tally);
                 continue;

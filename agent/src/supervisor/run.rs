@@ -25,11 +25,13 @@ use super::{gate_link, key_watch, policy_watch};
 use crate::boot::{Booted, boot, open_nsm};
 use crate::config::Config;
 use crate::error::AgentError;
+use crate::ipc::ConfinementOrder;
 use crate::local_socket::{Counters, LocalSocket, LocalSocketStatistics};
 use crate::mode::{Mode, Privileges};
 use crate::notice::Notices;
 use crate::platform;
 use crate::probes::Probes;
+use crate::sandbox::FULL_LANDLOCK_ABI;
 use crate::trusted_time::{BootMillis, RENEWAL_INTERVAL};
 use crate::workload::{self, WorkloadSettings};
 
@@ -107,7 +109,7 @@ async fn run(config: Config, run: Run) -> Result<(), AgentError> {
 
 fn exchanger(config: &Config) -> Exchanger {
     Exchanger {
-        user: gate_link::user_ids(&config.gate),
+        confinement: ConfinementOrder::new(&config.gate),
         limit: Duration::from_secs(u64::from(config.fetcher.timeout_seconds)),
     }
 }
@@ -187,6 +189,12 @@ async fn serve(core: &Rc<Core>, intake: Intake) -> Result<(), AgentError> {
     if core.privileges == Privileges::Unprivileged {
         core.notices.say(
             "without root: gate and workload have no user of their own",
+            "",
+        );
+    }
+    if gate.confinement.landlock_abi < FULL_LANDLOCK_ABI {
+        core.notices.say(
+            "insecure: this kernel's Landlock is older than ABI 6; gate and fetchers rest on seccomp more",
             "",
         );
     }

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use narthex_agent::sandbox::{FULL_LANDLOCK_ABI, kernel_landlock_abi};
+
 /// A running agent; killed when dropped.
 pub struct Agent {
     child: Child,
@@ -115,13 +117,25 @@ pub fn status_of(id: u32, name: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// Lines of the configuration that depend on who runs the test.
-pub fn gate_user() -> &'static str {
-    if nix::unistd::geteuid().is_root() {
+/// Lines of `[gate]` that depend on who runs the test, and on which kernel.
+pub fn gate_user() -> String {
+    let root = nix::unistd::geteuid().is_root();
+    let user = if root {
         "user = 64123\ngroup = 64123\n"
     } else {
         ""
-    }
+    };
+    let older = if has_full_landlock() {
+        ""
+    } else {
+        "insecure_older_landlock = true\n"
+    };
+    format!("{user}{older}")
+}
+
+/// Whether this kernel's Landlock is all that the sandbox wants.
+pub fn has_full_landlock() -> bool {
+    kernel_landlock_abi() >= FULL_LANDLOCK_ABI
 }
 
 /// The same for the workload.
