@@ -156,7 +156,6 @@ fn release_once(setup: &Setup, nsm: &MockNsm, bundle: &[u8]) {
 fn diagnostics(setup: &Setup) {
     let path = setup.path();
     let nsm = enclave(setup, 100);
-    let module_id = nsm.describe().expect("describes").module_id;
     let socket = path.join("nsm.sock");
     let server = Server::bind(&socket, Arc::new(nsm), ServerLimits::default())
         .and_then(Server::spawn)
