@@ -1,7 +1,22 @@
-//! What the scenarios of Narthex share: people with keys, programs as real processes, and one end
-//! of the channel to play by hand. Nothing here ships.
+//! What the scenarios of Narthex share: people with keys, programs as real processes, a hostile host
+//! in between, and both ends of the channel to play by hand. Nothing here ships.
+//!
+//! - [`lab`]: a whole deployment in a temporary folder.
+//! - [`operator`]: the operator's end of a diagnostics session, without the tool's own checks.
+//! - [`connection`]: the channel over a blocking socket.
+//! - [`relay`]: the hostile host. It records, and it misbehaves when told to.
+//! - [`policy_source`]: a source of policy that gives out what it likes.
+//! - [`canary`]: searching bytes for secrets.
+//! - [`statement`]: what clients state that are no agents.
+//! - [`random`]: the same changes in every run.
 
 #![forbid(unsafe_code)]
 
+pub mod canary;
 pub mod connection;
+pub mod lab;
+pub mod operator;
+pub mod policy_source;
+pub mod random;
+pub mod relay;
 pub mod statement;

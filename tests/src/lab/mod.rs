@@ -1,0 +1,294 @@
+//! A whole deployment in a temporary folder: people, policy, key service, enclaves and agents, made with the
+//! real commands and run as real processes. Everything ends with the [`Lab`]; when a scenario fails, each
+//! process prints the end of what it said.
+//!
+//! What goes wrong here is a failed test, so it panics.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
+
+pub mod agent;
+pub mod enclave;
+pub mod orders;
+pub mod people;
+pub mod policy;
+pub mod process;
+pub mod programs;
+pub mod service;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use narthex_channel::Address;
+use narthex_nsm::mock::mint::DevelopmentAuthority;
+
+use self::agent::{Agent, AgentPlan};
+use self::enclave::{Enclave, Image};
+use self::people::People;
+use self::policy::key_rule;
+use self::process::{Process, Said};
+use self::programs::Programs;
+use self::service::Root;
+
+/// The release that runs unless a scenario says otherwise.
+pub const RELEASE: &str = "shop";
+/// The key that it gets.
+pub const KEY: &str = "shop-key";
+/// A workload that shows the length of its key and then waits.
+pub const WAITING_WORKLOAD: &str = "command = \"/bin/sh\"\nshow_output = true\n\
+    arguments = [\"-c\", \"wc -c < $NARTHEX_KEYS/shop-key; exec sleep 600\"]\n\
+    [workload.environment]\nPATH = \"/usr/bin:/bin\"\n";
+
+/// A deployment.
+pub struct Lab {
+    // Dropped in this order: processes before the folder they work in.
+    /// The key service, while it runs.
+    pub service: Option<Process>,
+    /// Everybody.
+    pub people: People,
+    /// The programs.
+    pub programs: Programs,
+    /// The service's public key.
+    pub service_key: String,
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// People, a first bundle that Alice and Bob signed, and a key service that was initialised with it and
+    /// does not run.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::with_programs(Programs::dev(), Root::Development)
+    }
+
+    /// The same with other programs.
+    #[must_use]
+    pub fn with_programs(programs: Programs, root: Root) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("narthex-lab.")
+            .tempdir()
+            .expect("a temporary folder");
+        // Gate and workload may run as users of their own, and must reach their sockets and keys.
+        let open = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(folder.path(), open).expect("the folder's mode");
+        let people = People::make(&folder.path().join("people"));
+        let certificate = DevelopmentAuthority::insecure_fixed();
+        fs::write(
+            folder.path().join("root.der"),
+            certificate.root_certificate(),
+        )
+        .expect("root.der");
+        service::configure(folder.path(), root);
+        let service_key = service::static_key(folder.path(), &programs.key_service());
+        let lab = Self {
+            service: None,
+            people,
+            programs,
+            service_key,
+            folder,
+        };
+        lab.first_bundle();
+        lab
+    }
+
+    /// A running service with the key [`KEY`], bundle 2 that gives it to [`RELEASE`], and that release.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// The same, with a last word about bundle 2.
+    #[must_use]
+    pub fn start_with(change: impl FnOnce(&mut String)) -> Self {
+        Self::bare().furnish(&[], change)
+    }
+
+    /// Starts the service of a bare lab and does what [`Lab::start`] says; `options` are those of `policy next`.
+    #[must_use]
+    pub fn furnish(self, options: &[&str], change: impl FnOnce(&mut String)) -> Self {
+        let mut lab = self;
+        lab.start_service();
+        let commitment = lab.key("create", KEY);
+        lab.release(RELEASE, "1.0.0", Image::of(RELEASE));
+        lab.succeed(
+            options,
+            |text| {
+                *text += &key_rule(KEY, &[RELEASE], &[(1, &commitment)]);
+                change(text);
+            },
+            &["alice", "carol"],
+        );
+        lab
+    }
+
+    fn first_bundle(&self) {
+        let person = |name: &str| format!("{name}={}.pub", self.people.file(name));
+        let [alice, bob, carol, olga, kim] = ["alice", "bob", "carol", "olga", "kim"].map(person);
+        let arguments = [
+            "policy",
+            "init",
+            "policy",
+            "--project",
+            "lab",
+            "--service-key",
+            &self.service_key,
+            "--reviewer",
+            &alice,
+            "--reviewer",
+            &bob,
+            "--reviewer",
+            &carol,
+            "--operator",
+            &olga,
+            "--key-administrator",
+            &kim,
+        ];
+        self.narthex(&arguments).done();
+        self.sign("policy", "policy/bundles/0001.toml", &["alice", "bob"]);
+        let arguments = [
+            "init",
+            "--config",
+            "service.toml",
+            "--genesis",
+            "policy/bundles/0001.toml",
+            "--signature",
+            "policy/bundles/0001.toml.alice.sig",
+            "--signature",
+            "policy/bundles/0001.toml.bob.sig",
+        ];
+        Said::by(self.folder(), &self.programs.key_service(), &arguments).done();
+    }
+
+    /// The folder of everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path in it.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The address of a Unix socket in it.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Address {
+        Address::Unix(self.path(name))
+    }
+
+    /// Where keys are administered, for the command.
+    #[must_use]
+    pub fn administration(&self) -> String {
+        self.address("administration.sock").to_string()
+    }
+
+    /// Starts the key service, again if need be.
+    pub fn start_service(&mut self) {
+        self.service = Some(service::run(self.folder(), &self.programs.key_service()));
+    }
+
+    /// Ends the key service.
+    pub fn stop_service(&mut self) {
+        self.service = None;
+    }
+
+    /// Runs `narthex`.
+    #[must_use]
+    pub fn narthex(&self, arguments: &[&str]) -> Said {
+        Said::by(self.folder(), &self.programs.narthex(), arguments)
+    }
+
+    /// Runs `narthex keys` as Kim.
+    #[must_use]
+    pub fn keys(&self, arguments: &[&str]) -> Said {
+        let (service, key) = (self.administration(), self.people.file("kim"));
+        let common = [
+            "--policy",
+            "policy",
+            "--service",
+            &service,
+            "--as",
+            "kim",
+            "--key",
+            &key,
+        ];
+        self.narthex(&[&["keys"], arguments, &common].concat())
+    }
+
+    /// Runs `narthex diag` against `gate`, expecting `enclave` and `release`, on the development root.
+    #[must_use]
+    pub fn diag(
+        &self,
+        gate: &Address,
+        enclave: &Enclave,
+        release: &str,
+        arguments: &[&str],
+    ) -> Said {
+        let (gate, module_id) = (gate.to_string(), enclave.module_id());
+        let common = [
+            "--policy",
+            "policy",
+            "--release",
+            release,
+            "--enclave",
+            &module_id,
+            "--insecure-development-root",
+            "root.der",
+        ];
+        self.narthex(&[&["diag", &gate], arguments, &common].concat())
+    }
+
+    /// An enclave that runs [`RELEASE`].
+    #[must_use]
+    pub fn enclave(&self, name: &str) -> Enclave {
+        Enclave::start(self.folder(), name, Image::of(RELEASE))
+    }
+
+    /// What an honest agent in `enclave` is configured to do: fetch [`KEY`] and run a workload.
+    #[must_use]
+    pub fn plan(&self, enclave: &Enclave) -> AgentPlan {
+        AgentPlan {
+            nsm: enclave.socket().to_owned(),
+            policy: self.address("policy.sock"),
+            service: self.address("keys.sock"),
+            keys: vec![KEY.to_owned()],
+            minimum_bundle_version: 2,
+            workload: Some(WAITING_WORKLOAD.to_owned()),
+            gate: "sessions_per_minute = 6000\ncalls_per_minute = 6000".to_owned(),
+            more: String::new(),
+        }
+    }
+
+    /// Starts an agent.
+    #[must_use]
+    pub fn agent(&self, name: &str, plan: &AgentPlan) -> Agent {
+        Agent::start(
+            self.folder(),
+            name,
+            &self.programs.agent(),
+            &self.people,
+            plan,
+        )
+    }
+
+    /// Starts an honest agent in `enclave` and waits until it has its key and listens.
+    #[must_use]
+    pub fn ready_agent(&self, name: &str, enclave: &Enclave) -> Agent {
+        self.agent(name, &self.plan(enclave))
+            .listening()
+            .with_keys()
+    }
+}
+
+/// A Unix socket's address in text.
+#[must_use]
+pub fn unix_address(path: &Path) -> String {
+    Address::Unix(path.to_owned()).to_string()
+}

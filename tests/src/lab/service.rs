@@ -1,0 +1,56 @@
+//! The key service as a process.
+
+use std::fs;
+use std::path::Path;
+
+use super::process::{Process, Said};
+
+/// Whether the configuration names the development root.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Root {
+    /// It does: only a build for developers takes that.
+    Development,
+    /// It does not: AWS's root alone.
+    Aws,
+}
+
+/// Writes the service's configuration to `folder/service.toml`.
+pub fn configure(folder: &Path, root: Root) {
+    let root = match root {
+        Root::Development => "insecure_development_root = \"root.der\"\n",
+        Root::Aws => "",
+    };
+    let at = |name: &str| format!("unix:{}", folder.join(name).display());
+    let text = format!(
+        "insecure_without_ledger = true\n{root}\
+         [storage]\ndatabase = \"keys.sqlite\"\nroot_key = \"root.key\"\nstatic_key = \"static.key\"\n\
+         [listen]\nkeys = [\"{}\"]\nadministration = \"{}\"\npolicy = [\"{}\"]\n\
+         http = \"127.0.0.1:0\"\n\
+         [log]\nformat = \"text\"\n",
+        at("keys.sock"),
+        at("administration.sock"),
+        at("policy.sock"),
+    );
+    fs::write(folder.join("service.toml"), text).expect("service.toml");
+}
+
+/// The public half of the service's static key; made on first use.
+#[must_use]
+pub fn static_key(folder: &Path, program: &Path) -> String {
+    let said = Said::by(folder, program, &["static-key", "--config", "service.toml"]);
+    said.done().trim().to_owned()
+}
+
+/// Starts the service and waits until it serves.
+#[must_use]
+pub fn run(folder: &Path, program: &Path) -> Process {
+    let before = fs::read_to_string(folder.join("service.log")).unwrap_or_default();
+    let starts = before.matches(SERVING).count();
+    let arguments = ["run", "--config", "service.toml"];
+    let mut service = Process::start(folder, "service", program, &arguments);
+    service.await_texts(SERVING, starts + 1);
+    service
+}
+
+/// What it says when it serves.
+const SERVING: &str = "serving without the transparency log";
