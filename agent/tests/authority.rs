@@ -22,14 +22,14 @@ use narthex_agent::supervisor::reason::CallRefusal;
 use narthex_agent::supervisor::sessions::{Attested, SessionRefusal};
 use narthex_agent::trusted_time::BootMillis;
 use narthex_channel::diagnostics::{CallRequest, LogCheck, ReleaseState};
-use narthex_channel::keys::{KeyAnswer, KeyRequestEnvelope};
+use narthex_channel::keys::{KeyAnswer, KeyOutcome, KeyRequestEnvelope};
 use narthex_channel::policy::PolicyAnswer;
 use narthex_channel::{
     Digest384, HandshakeHash, KeyName, Message, MessageError, ModuleId, ReasonId, SealError,
     SecretBytes, UnixMillis, commitment,
 };
 use narthex_policy::{Action, BootId, Measurements, Pcr, Policy, Reason};
-use world::peers::{bytes, release, wire};
+use world::peers::{answered, bytes, release, wire};
 use world::{HOUR, What, World, measurements, module_id, system_now};
 
 const BOOT_ID: BootId = BootId([3; 16]);
@@ -492,7 +492,7 @@ fn every_other_answer_is_refused_and_what_is_held_stays() {
         (
             Box::new({
                 let reason = reason.clone();
-                move |_| KeyAnswer::Refused { reason }
+                move |_| answered(KeyOutcome::Refused { reason })
             }),
             KeyFailure::RefusedByService(reason),
         ),

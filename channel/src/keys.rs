@@ -9,7 +9,7 @@ use core::fmt;
 use crate::binding::{BindingError, HandshakeHash, Label, binding_digest, check_binding};
 use crate::closed::closed;
 use crate::codec::{Message, MessageError, Reader, Writer};
-use crate::diagnostics::SessionStatement;
+use crate::diagnostics::{LogCheck, SessionStatement};
 use crate::digest::Digest384;
 use crate::limits::{
     MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_KEYS, MAX_KEYS_CONTENT_BYTES, MAX_STATEMENT_BYTES,
@@ -236,12 +236,21 @@ impl fmt::Debug for KeyRequestEnvelope {
 /// The service's answer.
 ///
 /// ```text
-/// [1, 0, [1*32 sealed_key]] / [1, 1, reason: tstr]
+/// [1, log_check: uint, 0, [1*32 sealed_key]] / [1, log_check: uint, 1, reason: tstr]
 /// sealed_key = [name: tstr, version: uint, shares: uint, commitment: bstr .size 48,
 ///               encapsulated: bstr .size 1120, ciphertext: bstr]
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum KeyAnswer {
+pub struct KeyAnswer {
+    /// Whether the decision was made with the log. Part of every answer, refusals among them.
+    pub log_check: LogCheck,
+    /// What was decided.
+    pub outcome: KeyOutcome,
+}
+
+/// What the service decided about a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeyOutcome {
     /// All keys asked for, in the order of the request.
     Released(Vec<SealedKey>),
     /// None of them.
@@ -277,10 +286,12 @@ impl Message for KeyAnswer {
     const MAX_BYTES: usize = MAX_KEYS_CONTENT_BYTES;
 
     fn write(&self, writer: &mut Writer) -> Result<(), MessageError> {
-        writer.array(3);
+        let Self { log_check, outcome } = self;
+        writer.array(4);
         writer.number(Self::VERSION);
-        match self {
-            Self::Released(keys) => {
+        writer.number(log_check.code());
+        match outcome {
+            KeyOutcome::Released(keys) => {
                 writer.number(0_u8);
                 if keys.is_empty() {
                     return Err(MessageError::Empty { part: "keys" });
@@ -289,7 +300,7 @@ impl Message for KeyAnswer {
                 keys.iter().try_for_each(|key| key.write(writer))?;
                 refuse_duplicates(keys.iter().map(|key| &key.name))
             }
-            Self::Refused { reason } => {
+            KeyOutcome::Refused { reason } => {
                 writer.number(1_u8);
                 writer.text(reason.as_str());
                 Ok(())
@@ -298,8 +309,9 @@ impl Message for KeyAnswer {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
-        reader.versioned("key answer", 3, Self::VERSION)?;
-        match reader.u64("key answer")? {
+        reader.versioned("key answer", 4, Self::VERSION)?;
+        let log_check = reader.code("log check", LogCheck::from_code)?;
+        let outcome = match reader.u64("key answer")? {
             0 => {
                 let keys = reader.list("keys", MAX_KEYS)?;
                 if keys == 0 {
@@ -308,16 +320,19 @@ impl Message for KeyAnswer {
                 let keys = (0..keys).map(|_| SealedKey::read(reader));
                 let keys = keys.collect::<Result<Vec<_>, _>>()?;
                 refuse_duplicates(keys.iter().map(|key| &key.name))?;
-                Ok(Self::Released(keys))
+                KeyOutcome::Released(keys)
             }
-            1 => Ok(Self::Refused {
+            1 => KeyOutcome::Refused {
                 reason: ReasonId::received(reader.text(ReasonId::PART)?)?,
-            }),
-            code => Err(MessageError::UnknownCode {
-                part: "key answer",
-                code,
-            }),
-        }
+            },
+            code => {
+                return Err(MessageError::UnknownCode {
+                    part: "key answer",
+                    code,
+                });
+            }
+        };
+        Ok(Self { log_check, outcome })
     }
 }
 

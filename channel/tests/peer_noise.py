@@ -161,7 +161,7 @@ def messages():
     items = {
         "session-statement": 11, "welcome": 3, "call-request": 7, "call-answer.done": 3,
         "call-answer.refused": 3, "key-request": 5, "key-request-envelope": 3,
-        "key-answer.released": 3, "key-answer.refused": 3, "administration-request": 5,
+        "key-answer.released": 4, "key-answer.refused": 4, "administration-request": 5,
         "administration-answer.done": 3, "administration-answer.refused": 3,
         "policy-request": 3, "policy-answer": 4,
     }  # fmt: skip

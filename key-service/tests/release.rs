@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::*;
 use narthex_channel::{
     Digest384, Message, ModuleId, Opening, RecipientKey,
-    keys::{KeyAnswer, KeyRequestEnvelope},
+    keys::{KeyAnswer, KeyOutcome, KeyRequestEnvelope},
     policy::PolicyAnswer,
 };
 use narthex_nsm::mock::mint::{DevelopmentAuthority, measurement_of};
@@ -169,7 +169,7 @@ async fn what_is_no_request_is_refused_as_such() {
         }
         connection.send(content).await.unwrap();
         let answer: KeyAnswer = connection.receive_message().await.unwrap().unwrap();
-        let KeyAnswer::Refused { reason } = answer else {
+        let KeyOutcome::Refused { reason } = answer.outcome else {
             panic!("released");
         };
         assert_eq!(reason.as_str(), expected);

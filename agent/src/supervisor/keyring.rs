@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use narthex_channel::keys::{
-    KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite, SealedKey,
+    KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite, SealedKey,
 };
 use narthex_channel::{
     Digest384, HandshakeHash, KeyName, Message, MessageError, ReasonId, RecipientKey, SealError,
@@ -193,9 +193,14 @@ impl Keyring {
         policy: &Policy,
         now: UnixMillis,
     ) -> Result<(), KeyFailure> {
-        let sealed = match KeyAnswer::from_bytes(answer)? {
-            KeyAnswer::Released(sealed) => sealed,
-            KeyAnswer::Refused { reason } => return Err(KeyFailure::RefusedByService(reason)),
+        // This agent runs without the log as well and says so itself: the service's mark changes nothing.
+        let KeyAnswer {
+            log_check: _,
+            outcome,
+        } = KeyAnswer::from_bytes(answer)?;
+        let sealed = match outcome {
+            KeyOutcome::Released(sealed) => sealed,
+            KeyOutcome::Refused { reason } => return Err(KeyFailure::RefusedByService(reason)),
         };
         if sealed.len() != self.wanted.len() {
             return Err(KeyFailure::OtherKeys);

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use narthex_channel::diagnostics::LogCheck;
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, SessionStatement, Welcome};
-use narthex_channel::keys::{KeyAnswer, KeyRequestEnvelope, Shares};
+use narthex_channel::keys::{KeyAnswer, KeyOutcome, KeyRequestEnvelope, Shares};
 use narthex_channel::policy::{PolicyAnswer, PolicyRequest, Signed};
 use narthex_channel::tokio::{Connection, Timeouts};
 use narthex_channel::{
@@ -113,9 +114,9 @@ pub fn key_service(secret: &[u8; 32], conduct: KeyConduct) -> (String, KeyServic
                 .unwrap()
                 .push((session, envelope.clone()));
             let answer = match service.conduct.lock().unwrap().clone() {
-                KeyConduct::Refuse => KeyAnswer::Refused {
+                KeyConduct::Refuse => answered(KeyOutcome::Refused {
                     reason: ReasonId::from_static("key.account"),
-                },
+                }),
                 KeyConduct::Release(bytes) => release(&envelope, &session, &bytes),
             };
             let _ = connection.send_message(&answer).await;
@@ -142,7 +143,15 @@ pub fn release(envelope: &KeyRequestEnvelope, session: &HandshakeHash, bytes: &[
         )
         .expect("seal")
     });
-    KeyAnswer::Released(sealed.collect())
+    answered(KeyOutcome::Released(sealed.collect()))
+}
+
+/// The answer of a service that runs without the log.
+pub fn answered(outcome: KeyOutcome) -> KeyAnswer {
+    KeyAnswer {
+        log_check: LogCheck::InsecureWithoutLedger,
+        outcome,
+    }
 }
 
 /// A TCP server on a thread of its own, for as long as the test program runs.

@@ -2,8 +2,10 @@
 
 use super::samples::{self, encodings, reencode};
 use crate::administration::{AdministrationAnswer, AdministrationRequest};
-use crate::diagnostics::{CallAnswer, CallRequest, Field, FieldName, ResultBody, Value, Welcome};
-use crate::keys::{KeyAnswer, KeyRequest, SealedKey};
+use crate::diagnostics::{
+    CallAnswer, CallRequest, Field, FieldName, LogCheck, ResultBody, Value, Welcome,
+};
+use crate::keys::{KeyAnswer, KeyOutcome, KeyRequest, SealedKey};
 use crate::policy::{PolicyAnswer, PolicyRequest, Signed};
 use crate::{Digest384, Message, MessageError, SecretBytes};
 
@@ -208,7 +210,7 @@ fn each_bound_holds_on_both_sides() {
     );
     assert_bound(
         |length| {
-            KeyAnswer::Released(vec![SealedKey {
+            released(vec![SealedKey {
                 ciphertext: vec![0; length],
                 ..samples::sealed_key()
             }])
@@ -327,12 +329,12 @@ fn parts_that_must_not_be_empty_are_refused_on_both_sides() {
         empty_keys.to_bytes(),
         Err(MessageError::Empty { part: "keys" })
     );
-    let nothing = KeyAnswer::Released(Vec::new());
+    let nothing = released(Vec::new());
     assert_eq!(
         nothing.to_bytes(),
         Err(MessageError::Empty { part: "keys" })
     );
-    let read = KeyAnswer::from_bytes(&[0x83, 0x01, 0x00, 0x80]);
+    let read = KeyAnswer::from_bytes(&[0x84, 0x01, 0x01, 0x00, 0x80]);
     assert_eq!(read, Err(MessageError::Empty { part: "keys" }));
     let read = Welcome::from_bytes(&[0x83, 0x01, 0x40, 0x40]);
     assert_eq!(read, Err(MessageError::Empty { part: "document" }));
@@ -341,7 +343,7 @@ fn parts_that_must_not_be_empty_are_refused_on_both_sides() {
 #[test]
 fn duplicates_are_refused_on_both_sides() {
     let key = samples::sealed_key();
-    let twice = KeyAnswer::Released(vec![key.clone(), key]);
+    let twice = released(vec![key.clone(), key]);
     assert_eq!(
         twice.to_bytes(),
         Err(MessageError::Duplicate { part: "keys" })
@@ -506,7 +508,7 @@ fn the_longest_messages_fit() {
         ciphertext: vec![0; 4112],
         ..samples::sealed_key()
     };
-    let answer = KeyAnswer::Released((0..32).map(sealed).collect());
+    let answer = released((0..32).map(sealed).collect());
     assert!(KeyAnswer::from_bytes(&answer.to_bytes().unwrap()).is_ok());
 
     let request = AdministrationRequest {
@@ -525,4 +527,41 @@ fn the_longest_messages_fit() {
         statement: vec![0; 1024],
     };
     assert!(Welcome::from_bytes(&welcome.to_bytes().unwrap()).is_ok());
+}
+
+fn released(keys: Vec<SealedKey>) -> KeyAnswer {
+    KeyAnswer {
+        log_check: LogCheck::InsecureWithoutLedger,
+        outcome: KeyOutcome::Released(keys),
+    }
+}
+
+#[test]
+fn every_key_answer_says_whether_the_log_was_checked() {
+    for outcome in [
+        samples::keys_released().outcome,
+        samples::keys_refused().outcome,
+    ] {
+        for log_check in [LogCheck::Required, LogCheck::InsecureWithoutLedger] {
+            let answer = KeyAnswer {
+                log_check,
+                outcome: outcome.clone(),
+            };
+            let bytes = answer.to_bytes().unwrap();
+            assert_eq!(bytes.get(2).copied(), u8::try_from(log_check.code()).ok());
+            assert_eq!(KeyAnswer::from_bytes(&bytes), Ok(answer));
+        }
+    }
+    // Without the mark, or with one that does not exist, it is no answer.
+    let reason = b"\x63a.b".as_slice();
+    let unmarked = [b"\x83\x01\x01".as_slice(), reason].concat();
+    assert!(KeyAnswer::from_bytes(&unmarked).is_err());
+    let unknown = [b"\x84\x01\x02\x01".as_slice(), reason].concat();
+    assert_eq!(
+        KeyAnswer::from_bytes(&unknown),
+        Err(MessageError::UnknownCode {
+            part: "log check",
+            code: 2
+        })
+    );
 }

@@ -7,7 +7,7 @@ use crate::diagnostics::{
     Welcome,
 };
 use crate::keys::{
-    KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite, SealedKey, Shares,
+    KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite, SealedKey, Shares,
 };
 use crate::policy::{PolicyAnswer, PolicyRequest, Signed};
 use crate::seal::{EncapsulatedKey, RecipientKey};
@@ -146,12 +146,18 @@ pub(super) fn sealed_key() -> SealedKey {
 }
 
 pub(super) fn keys_released() -> KeyAnswer {
-    KeyAnswer::Released(vec![sealed_key()])
+    KeyAnswer {
+        log_check: LogCheck::InsecureWithoutLedger,
+        outcome: KeyOutcome::Released(vec![sealed_key()]),
+    }
 }
 
 pub(super) fn keys_refused() -> KeyAnswer {
-    KeyAnswer::Refused {
-        reason: ReasonId::from_static("release.revoked"),
+    KeyAnswer {
+        log_check: LogCheck::Required,
+        outcome: KeyOutcome::Refused {
+            reason: ReasonId::from_static("release.revoked"),
+        },
     }
 }
 

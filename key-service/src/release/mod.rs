@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Instant};
 
 use narthex_channel::{
     HandshakeHash, KeyName, RecipientPublicKey, SealContext,
-    keys::{KeyAnswer, SealedKey, Shares},
+    diagnostics::LogCheck,
+    keys::{KeyAnswer, KeyOutcome, SealedKey, Shares},
     seal,
 };
 
@@ -33,16 +34,16 @@ impl Service {
         content: Vec<u8>,
     ) -> KeyAnswer {
         let started = Instant::now();
-        let answer = match self.release(session, content).await {
-            Ok(keys) => KeyAnswer::Released(keys),
+        let outcome = match self.release(session, content).await {
+            Ok(keys) => KeyOutcome::Released(keys),
             Err(refused) => {
                 let reason = refused.refusal.to_reason_id();
                 self.record_refused_release(refused).await;
-                KeyAnswer::Refused { reason }
+                KeyOutcome::Refused { reason }
             }
         };
         self.metrics.release_answered(started.elapsed());
-        answer
+        answer(outcome)
     }
 
     async fn release(
@@ -170,6 +171,14 @@ impl Service {
         };
         self.refused(DecisionKind::Release, refusal, identity.as_deref(), body)
             .await;
+    }
+}
+
+/// An outcome as it leaves: this service decides without the log, and every answer says so.
+pub(crate) fn answer(outcome: KeyOutcome) -> KeyAnswer {
+    KeyAnswer {
+        log_check: LogCheck::InsecureWithoutLedger,
+        outcome,
     }
 }
 

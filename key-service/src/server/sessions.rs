@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use narthex_channel::{
     Accepting, StaticSecret,
-    keys::KeyAnswer,
+    keys::KeyOutcome,
     tokio::{Connection, Stream, Timeouts, TransportError},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     distribution,
     reason::Reason,
     refusal::Refusal,
+    release,
     service::Service,
     storage::{Body, DecisionKind},
 };
@@ -44,7 +45,7 @@ pub(super) async fn keys(
             service.refused(kind, refusal, None, Body::default()).await;
             let reason = refusal.to_reason_id();
             let _told = connection
-                .send_message(&KeyAnswer::Refused { reason })
+                .send_message(&release::answer(KeyOutcome::Refused { reason }))
                 .await;
         }
         let _closed = connection.close().await;

@@ -21,7 +21,7 @@ use narthex_channel::{
     diagnostics::{
         AgentVersion, BootId, BundleInForce, Decisions, LogCheck, ReleaseState, SessionStatement,
     },
-    keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite},
+    keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite},
     policy::{PolicyAnswer, Signed},
     tokio::{Connection, Stream, Timeouts, connect},
 };
@@ -549,9 +549,10 @@ pub fn open_answer(
     recipient: &RecipientKey,
     answer: KeyAnswer,
 ) -> Result<Vec<Opened>, String> {
-    match answer {
-        KeyAnswer::Refused { reason } => Err(reason.as_str().to_owned()),
-        KeyAnswer::Released(keys) => Ok(keys
+    assert_eq!(answer.log_check, LogCheck::InsecureWithoutLedger);
+    match answer.outcome {
+        KeyOutcome::Refused { reason } => Err(reason.as_str().to_owned()),
+        KeyOutcome::Released(keys) => Ok(keys
             .iter()
             .map(|sealed| {
                 let key = recipient.open(session, sealed).unwrap();

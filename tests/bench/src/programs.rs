@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, Welcome};
-use narthex_channel::keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite};
+use narthex_channel::keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite};
 use narthex_channel::{
     Address, ArmoredSignature, KeyName, Message, Opening, RecipientKey, StaticPublic,
 };
@@ -147,9 +147,10 @@ fn release_once(setup: &Setup, nsm: &MockNsm, bundle: &[u8]) {
         .send(&envelope.to_bytes().expect("fits"))
         .expect("is sent");
     let answer = connection.receive().expect("answers").expect("an answer");
-    match KeyAnswer::from_bytes(answer.as_bytes()).expect("an answer") {
-        KeyAnswer::Released(_) => {}
-        KeyAnswer::Refused { reason } => panic!("refused: {reason}"),
+    let KeyAnswer { outcome, .. } = KeyAnswer::from_bytes(answer.as_bytes()).expect("an answer");
+    match outcome {
+        KeyOutcome::Released(_) => {}
+        KeyOutcome::Refused { reason } => panic!("refused: {reason}"),
     }
 }
 

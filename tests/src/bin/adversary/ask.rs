@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use narthex_channel::keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite};
+use narthex_channel::keys::{
+    KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite,
+};
 use narthex_channel::{Address, Digest384, KeyName, Message, Opening, RecipientKey, StaticPublic};
 use narthex_nsm::socket::SocketNsm;
 use narthex_nsm::{AttestationRequest, Nsm};
@@ -61,12 +63,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool, String> {
         .receive()
         .map_err(|error| error.reason())?
         .ok_or("the service closed without an answer")?;
-    match KeyAnswer::from_bytes(answer.as_bytes()).map_err(|error| error.to_string())? {
-        KeyAnswer::Released(_) => {
+    let answer = KeyAnswer::from_bytes(answer.as_bytes()).map_err(|error| error.to_string())?;
+    match answer.outcome {
+        KeyOutcome::Released(_) => {
             println!("released");
             Ok(true)
         }
-        KeyAnswer::Refused { reason } => {
+        KeyOutcome::Refused { reason } => {
             println!("{reason}");
             Ok(false)
         }
