@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use narthex_channel::frame::Decoder;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&cut, data)) = data.split_first() else { return };
+    let Some((&cut, data)) = data.split_first() else {
+        return;
+    };
     let whole = read(&[data]);
     let cut = usize::from(cut).min(data.len());
     let (first, second) = data.split_at(cut);

@@ -9,7 +9,9 @@ use narthex_channel::keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope};
 use narthex_channel::policy::{PolicyAnswer, PolicyRequest};
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&which, data)) = data.split_first() else { return };
+    let Some((&which, data)) = data.split_first() else {
+        return;
+    };
     match which % 11 {
         0 => again::<Welcome>(data),
         1 => again::<SessionStatement>(data),

@@ -6,7 +6,9 @@ use narthex_channel::frame::Decoder;
 use narthex_channel::{Accepting, Progress, Responder, StaticSecret};
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&which, data)) = data.split_first() else { return };
+    let Some((&which, data)) = data.split_first() else {
+        return;
+    };
     let secret = StaticSecret::from_bytes(&[7; 32]);
     let accepting = match which % 4 {
         0 => Accepting::Diagnostics,
@@ -18,7 +20,9 @@ fuzz_target!(|data: &[u8]| {
     decoder.push(data);
     let mut responder = Responder::new(&accepting);
     let mut session = loop {
-        let Ok(Some(frame)) = decoder.next_frame() else { return };
+        let Ok(Some(frame)) = decoder.next_frame() else {
+            return;
+        };
         match responder.receive(&frame) {
             Ok(Progress::Awaiting(next)) => responder = next,
             Ok(Progress::Established { session, .. }) => break session,

@@ -12,11 +12,18 @@ static MINTED: LazyLock<Minted> = LazyLock::new(|| example_document().mint_parts
 
 fuzz_target!(|payload: &[u8]| {
     let document = EnvelopeRecipe::new().seal(payload, &MINTED.chain.leaf_key);
-    let Ok(parsed) = AttestationDocument::parse(&document) else { return };
+    let Ok(parsed) = AttestationDocument::parse(&document) else {
+        return;
+    };
     let mut context = VerificationContext::default();
-    let Ok(verified) = development_anchors().verify(&parsed, NOW, &mut context) else { return };
+    let Ok(verified) = development_anchors().verify(&parsed, NOW, &mut context) else {
+        return;
+    };
     let zero = Digest384::new([1; 48]);
-    let expectations = Expectations::builder().image(zero, zero, zero).build().expect("not empty");
+    let expectations = Expectations::builder()
+        .image(zero, zero, zero)
+        .build()
+        .expect("not empty");
     // The image expected is one that no seed has: whatever was changed, it is never accepted.
     assert!(expectations.appraise(&verified, NOW).is_err());
 });

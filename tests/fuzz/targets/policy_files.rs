@@ -7,7 +7,7 @@ use narthex_policy::{Bundle, PersonKey, Release, Stop, UnixMillis, lint};
 
 fuzz_target!(|data: &[u8]| {
     let _ = Bundle::parse_unverified(data);
-    let _ = lint(data, UnixMillis::from_millis(1_767_225_600_000));
+    let _ = lint(data, UnixMillis(1_767_225_600_000));
     let _ = Release::parse_unverified(data);
     let _ = Stop::parse_unverified(data);
     if let Ok(text) = std::str::from_utf8(data) {

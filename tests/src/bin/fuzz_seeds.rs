@@ -1,11 +1,18 @@
-//! Writes the seeds of every target: `seeds FOLDER` makes one folder per target. Nothing is stored
+//! Writes the seeds of every fuzz target: `narthex-fuzz-seeds FOLDER` makes one folder per target. Nothing is stored
 //! in the repository that a builder or the published vectors can make.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a tool for tests: it may end with words"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Encoding};
 use narthex_agent::ipc::{FromGate, encode};
-use narthex_fuzz::{dearmour, example_document};
+use narthex_nsm::mock::mint::{DevelopmentAuthority, DocumentRecipe};
 use narthex_nsm::wire::encode_request;
 use narthex_nsm::{AttestationRequest, Request};
 use narthex_policy::{Namespace, SigningKey};
@@ -15,9 +22,12 @@ const NN_VECTORS: &str = include_str!("../../../channel/vectors/noise-nn.txt");
 const NK_VECTORS: &str = include_str!("../../../channel/vectors/noise-nk.txt");
 const POLICY_EXAMPLES: &str = include_str!("../../../policy/README.md");
 
+/// The moment at which the fuzz targets judge: 2026-01-01T00:00:00Z, in milliseconds.
+const NOW: u64 = 1_767_225_600_000;
+
 fn main() {
     let Some(folder) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: seeds FOLDER");
+        eprintln!("usage: narthex-fuzz-seeds FOLDER");
         std::process::exit(2);
     };
     let write = |target: &str, seeds: Vec<Vec<u8>>| {
@@ -28,7 +38,7 @@ fn main() {
         }
     };
 
-    let minted = example_document().mint_parts();
+    let minted = DocumentRecipe::new(&DevelopmentAuthority::insecure_fixed(), NOW).mint_parts();
     write("document", vec![minted.document.clone()]);
     write("own_document", vec![minted.document.clone()]);
     write("document_signed", vec![minted.payload.clone()]);
@@ -37,7 +47,10 @@ fn main() {
     write("certificate", certificates);
 
     let flights = [values(NN_VECTORS), values(NK_VECTORS)].concat();
-    write("channel_frames", flights.iter().map(|bytes| with_first(3, bytes)).collect());
+    write(
+        "channel_frames",
+        flights.iter().map(|bytes| with_first(3, bytes)).collect(),
+    );
     write(
         "channel_responder",
         (0..4)
@@ -48,7 +61,9 @@ fn main() {
         "channel_messages",
         (0..11)
             .flat_map(|which| {
-                values(MESSAGE_VECTORS).into_iter().map(move |bytes| with_first(which, &bytes))
+                values(MESSAGE_VECTORS)
+                    .into_iter()
+                    .map(move |bytes| with_first(which, &bytes))
             })
             .collect(),
     );
@@ -66,7 +81,9 @@ fn main() {
     write("orders_and_calls", examples);
 
     let key = SigningKey::generate_ed25519().expect("random bytes");
-    let signature = key.sign(Namespace::Order, b"what was signed").expect("a signature");
+    let signature = key
+        .sign(Namespace::Order, b"what was signed")
+        .expect("a signature");
     write(
         "sshsig",
         vec![
@@ -82,13 +99,24 @@ fn main() {
         nonce: Some(vec![2; 16]),
         public_key: None,
     });
-    write("mock_nsm_requests", vec![encode_request(&attestation), encode_request(&Request::GetRandom)]);
+    write(
+        "mock_nsm_requests",
+        vec![
+            encode_request(&attestation),
+            encode_request(&Request::GetRandom),
+        ],
+    );
     write(
         "agent_ipc",
         vec![
-            encode(&FromGate::Confined { user_changed: true }),
-            encode(&FromGate::Opened { connection: 7, handshake_hash: [9; 32].into() }),
-            encode(&FromGate::Call { connection: 7, content: vec![1, 2, 3].into() }),
+            encode(&FromGate::Opened {
+                connection: 7,
+                handshake_hash: [9; 32].into(),
+            }),
+            encode(&FromGate::Call {
+                connection: 7,
+                content: vec![1, 2, 3].into(),
+            }),
             encode(&FromGate::Closed { connection: 7 }),
         ],
     );
@@ -111,4 +139,10 @@ fn values(text: &str) -> Vec<Vec<u8>> {
         .filter_map(|line| line.split_once(" = "))
         .filter_map(|(_, value)| hex::decode(value.trim()).ok())
         .collect()
+}
+
+/// The blob in an SSH signature's armour.
+fn dearmour(text: &str) -> Vec<u8> {
+    let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+    Base64::decode_vec(&base64).expect("an armour of ours")
 }
