@@ -326,14 +326,20 @@ fn the_statement_says_what_is_in_force() {
     assert_eq!(statement.chain_head, scene.authority.chain().head());
     let first = scene.world.bundle(None);
     let second = scene.world.bundle(Some((&first, 1)));
-    scene.authority.succeed(&second, scene.now).unwrap();
+    scene
+        .authority
+        .succeed(std::slice::from_ref(&second), scene.now)
+        .unwrap();
     let after = scene.authority.statement(scene.now);
     assert_eq!(after.boot_bundle, statement.boot_bundle);
     assert_eq!(after.bundle_in_force.version, 2);
     assert_ne!(after.bundle_in_force.digest, after.boot_bundle);
     // A rollback is refused, and recorded.
     let refused = scene.authority.chain().refused();
-    let error = scene.authority.succeed(&first, scene.now).unwrap_err();
+    let error = scene
+        .authority
+        .succeed(std::slice::from_ref(&first), scene.now)
+        .unwrap_err();
     assert_eq!(error.reason(), Reason::BundleRolledBack);
     assert_eq!(scene.authority.chain().refused(), refused + 1);
 }
@@ -375,6 +381,52 @@ fn what_was_refused_is_not_judged_twice_and_what_was_taken_is_not_asked_for() {
     };
     let taken = intake.take(&answer, &mut scene.authority, scene.now);
     assert_eq!(taken.bundles, 1);
+}
+
+#[test]
+fn an_agent_two_bundles_behind_catches_up() {
+    let mut scene = Scene::new(World::new(), "");
+    let first = scene.world.bundle(None);
+    let issued = scene.world.issued.0;
+    scene.world.bundle_expires.0 = issued + 2 * HOUR;
+    let second = scene.world.bundle(Some((&first, 1)));
+    scene.world.bundle_expires.0 = issued + 100 * HOUR;
+    let third = scene.world.bundle(Some((&second, 2)));
+    let now = scene.later(3 * HOUR);
+    let answer = |bundles: &[&narthex_policy::SignedFile]| PolicyAnswer {
+        bundles: bundles.iter().map(|file| wire(file)).collect(),
+        releases: Vec::new(),
+        stops: Vec::new(),
+    };
+    let mut intake = Intake::default();
+    // The one between alone is of no use, and having seen it must not be in the way.
+    let taken = intake.take(&answer(&[&second]), &mut scene.authority, now);
+    assert_eq!(taken.bundles, 0);
+    let taken = intake.take(
+        &answer(&[&first, &second, &third]),
+        &mut scene.authority,
+        now,
+    );
+    assert_eq!(taken.bundles, 2);
+    assert_eq!(scene.authority.policy().version(), 3);
+}
+
+/// A stop statement whose signer's clock runs ahead takes effect once its time has come.
+#[test]
+fn what_was_not_yet_valid_is_judged_again() {
+    let mut scene = Scene::new(World::new(), "");
+    scene.world.issued.0 += 2 * HOUR;
+    let answer = PolicyAnswer {
+        bundles: Vec::new(),
+        releases: Vec::new(),
+        stops: vec![wire(&scene.world.stop_person(1, "olga"))],
+    };
+    let mut intake = Intake::default();
+    let taken = intake.take(&answer, &mut scene.authority, scene.now);
+    assert_eq!(taken.stops, 0);
+    let now = scene.later(3 * HOUR);
+    let taken = intake.take(&answer, &mut scene.authority, now);
+    assert_eq!(taken.stops, 1);
 }
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";

@@ -294,14 +294,20 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes a successor bundle from the untrusted source, and records the decision.
+    /// Takes the bundles of the untrusted source that follow, as many as hold, and records the decision about
+    /// each: see [`Policy::succeed_chain`].
     ///
     /// # Errors
     ///
     /// The policy's refusal; the bundle in force stays.
-    pub fn succeed(&mut self, file: &SignedFile, now: Now) -> Result<Succession, Refusal> {
-        let result = self.policy.succeed(file, now.policy());
-        self.record_statement("policy.bundle", result.as_ref().err(), now);
+    pub fn succeed(&mut self, chain: &[SignedFile], now: Now) -> Result<Vec<Succession>, Refusal> {
+        let result = self.policy.succeed_chain(chain, now.policy());
+        match &result {
+            Ok(taken) => taken
+                .iter()
+                .for_each(|_| self.record_statement("policy.bundle", None, now)),
+            Err(refusal) => self.record_statement("policy.bundle", Some(refusal), now),
+        }
         result
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use narthex_channel::limits::MAX_KNOWN_STATEMENTS;
 use narthex_channel::policy::{PolicyAnswer, PolicyRequest, Signed};
 use narthex_channel::{Address, Digest384, Message};
-use narthex_policy::{Refusal, SignedFile};
+use narthex_policy::{Reason, Refusal, SignedFile};
 
 use super::authority::{Authority, Now};
 use super::core::Core;
@@ -83,17 +83,12 @@ impl Intake {
     pub fn take(&mut self, answer: &PolicyAnswer, authority: &mut Authority, now: Now) -> Changes {
         let mut changes = Changes::default();
         changes.stops += self.take_files(&answer.stops, |file| authority.add_stop(file, now));
-        for bundle in &answer.bundles {
-            let taken = self.take_files(std::slice::from_ref(bundle), |file| {
-                authority.succeed(file, now).map(|_| ())
-            });
-            if taken > 0 {
-                changes.bundles += taken;
-                // Who may sign statements may have changed: all are judged anew, and what the new bundle
-                // dropped is asked for again.
-                self.known.clear();
-                self.refused.clear();
-            }
+        changes.bundles = self.take_bundles(&answer.bundles, authority, now);
+        if changes.bundles > 0 {
+            // Who may sign statements may have changed: all are judged anew, and what the new bundle
+            // dropped is asked for again.
+            self.known.clear();
+            self.refused.clear();
         }
         if changes.bundles > 0 {
             changes.stops += self.take_files(&answer.stops, |file| authority.add_stop(file, now));
@@ -101,6 +96,44 @@ impl Intake {
         changes.releases =
             self.take_files(&answer.releases, |file| authority.add_release(file, now));
         changes
+    }
+
+    /// Judges the bundles as one chain: one that has expired leads to one that has not. What leads nowhere,
+    /// such as a bundle that was in force long ago, is passed over.
+    fn take_bundles(&mut self, bundles: &[Signed], authority: &mut Authority, now: Now) -> usize {
+        let is_new = |signed: &&Signed| {
+            let digest = Digest384::of(&signed.bytes);
+            let digest = narthex_policy::Digest384(*digest.as_bytes());
+            authority.policy().version_of(&digest).is_none()
+        };
+        let new: Vec<&Signed> = bundles.iter().filter(is_new).collect();
+        let parts: Vec<Digest384> = new
+            .iter()
+            .map(|signed| digest_with_signatures(&Digest384::of(&signed.bytes), signed))
+            .collect();
+        let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();
+        let attempt = Digest384::of_parts(&parts);
+        if self.refused.contains(&attempt) {
+            return 0;
+        }
+        let chain: Vec<SignedFile> = new.into_iter().map(signed_file).collect();
+        let (mut rest, mut taken, mut lasting) = (chain.as_slice(), 0, true);
+        while let Some((_, after_first)) = rest.split_first() {
+            match authority.succeed(rest, now) {
+                Ok(steps) => {
+                    taken += steps.len();
+                    rest = rest.get(steps.len()..).unwrap_or_default();
+                }
+                Err(refusal) => {
+                    lasting &= is_lasting(&refusal);
+                    rest = after_first;
+                }
+            }
+        }
+        if taken == 0 && lasting && !chain.is_empty() {
+            self.remember_refused(attempt);
+        }
+        taken
     }
 
     fn take_files(
@@ -122,17 +155,30 @@ impl Intake {
                     }
                     taken += 1;
                 }
-                Err(_) => {
-                    // A hostile source could invent files without end; the oldest digests make room.
-                    if self.refused.len() >= MAX_KNOWN_STATEMENTS {
-                        self.refused.pop_first();
-                    }
-                    self.refused.insert(with_signatures);
-                }
+                Err(refusal) if is_lasting(&refusal) => self.remember_refused(with_signatures),
+                Err(_) => {}
             }
         }
         taken
     }
+
+    /// A hostile source could invent files without end; some digests make room then, and their files are
+    /// judged again if they come again.
+    fn remember_refused(&mut self, digest: Digest384) {
+        if self.refused.len() >= MAX_KNOWN_STATEMENTS {
+            self.refused.pop_first();
+        }
+        self.refused.insert(digest);
+    }
+}
+
+/// Whether time alone cannot change the refusal. What is not yet valid will be: to forget about it would be to
+/// forget a stop statement whose signer's clock ran ahead.
+fn is_lasting(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal.reason(),
+        Reason::BundleNotYetValid | Reason::ReleaseNotYetValid | Reason::StopNotYetValid
+    )
 }
 
 fn digest_with_signatures(digest: &Digest384, signed: &Signed) -> Digest384 {

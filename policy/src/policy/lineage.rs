@@ -187,22 +187,75 @@ impl Policy {
         }
     }
 
-    /// Takes the next bundle: exactly one version more, naming this one's digest, signed by the
-    /// present reviewers, and by the new ones too if they change. Nothing changes on refusal. An
-    /// expired bundle can be succeeded: otherwise nothing could repair it.
+    /// Takes the next bundle: [`Policy::succeed_chain`] with one.
     ///
     /// # Errors
     ///
     /// `bundle.*`, `signature.*`, `person.*`, `file.*`.
     pub fn succeed(&mut self, file: &SignedFile, now: UnixMillis) -> Result<Succession, Refusal> {
+        let mut taken = self.succeed_chain(core::slice::from_ref(file), now)?;
+        taken.pop().ok_or_else(missing)
+    }
+
+    /// Takes the next bundles, in their order: each exactly one version more, naming the digest of
+    /// the one before, signed by the reviewers of that one, and by the new ones too if they change.
+    /// An expired bundle can be succeeded, otherwise nothing could repair it; so a bundle that has
+    /// expired meanwhile is taken too if another follows that has not. Whoever was away for long
+    /// catches up.
+    ///
+    /// Takes as many as there are up to the last that may be in force now, and returns what each of
+    /// them changed, at least one. To learn what is wrong with the first that was not taken, offer
+    /// the rest again.
+    ///
+    /// # Errors
+    ///
+    /// `bundle.*`, `signature.*`, `person.*`, `file.*`; nothing has changed then.
+    pub fn succeed_chain(
+        &mut self,
+        chain: &[SignedFile],
+        now: UnixMillis,
+    ) -> Result<Vec<Succession>, Refusal> {
+        let mut ahead = self.clone();
+        let mut steps = Vec::new();
+        let mut in_force = None;
+        let mut refusal = missing();
+        for file in chain {
+            match ahead.step(file, now) {
+                Ok(succession) => steps.push(succession),
+                Err(found) => {
+                    refusal = found;
+                    break;
+                }
+            }
+            match ahead.check_not_expired(now) {
+                Ok(()) => in_force = Some((ahead.clone(), steps.len())),
+                Err(expired) => refusal = expired,
+            }
+        }
+        let (policy, taken) = in_force.ok_or(refusal)?;
+        *self = policy;
+        steps.truncate(taken);
+        Ok(steps)
+    }
+
+    /// Takes a bundle that was accepted before, and may have expired since: for whoever keeps the
+    /// files it accepted, and reads them again in their order. Says nothing about whether the bundle
+    /// may be in force now; [`Policy::succeed_chain`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::succeed`], without [`Reason::BundleExpired`].
+    pub fn replay_successor(
+        &mut self,
+        file: &SignedFile,
+        now: UnixMillis,
+    ) -> Result<Succession, Refusal> {
+        self.step(file, now)
+    }
+
+    fn step(&mut self, file: &SignedFile, now: UnixMillis) -> Result<Succession, Refusal> {
         let next = self.judge_successor(file)?;
         check_issued(&next, now)?;
-        if now >= next.expires {
-            return Err(Refusal::new(
-                Reason::BundleExpired,
-                format!("bundle {} expired at {}", next.version, next.expires),
-            ));
-        }
         Ok(self.install(next, file.clone()))
     }
 

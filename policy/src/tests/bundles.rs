@@ -283,6 +283,91 @@ fn an_expired_successor() {
         .unwrap();
 }
 
+/// Bundle 2, which has expired 30 hours from now, and bundle 3, which has not.
+fn two_bundles_behind() -> [SignedFile; 2] {
+    let expiring = with(
+        &second(),
+        "expires = 2026-12-20T12:00:00Z",
+        "expires = 2026-11-22T18:00:00Z",
+    );
+    let third = draft_successor(
+        expiring.as_bytes(),
+        at(20 * HOUR),
+        at(30 * DAY),
+        Some(at(40 * HOUR)),
+    )
+    .unwrap();
+    [
+        bundle(&expiring, &["alice", "bob"]),
+        bundle(&third, &["alice", "bob"]),
+    ]
+}
+
+#[test]
+fn who_is_two_bundles_behind_catches_up_although_the_one_between_has_expired() {
+    let late = at(30 * HOUR);
+    let [expired, current] = two_bundles_behind();
+    let mut policy = policy();
+    // Each alone is refused, and the chain in the wrong order.
+    refused(policy.succeed(&expired, late), Reason::BundleExpired);
+    refused(policy.succeed(&current, late), Reason::BundleVersionSkipped);
+    let backwards = [current.clone(), expired.clone()];
+    refused(
+        policy.succeed_chain(&backwards, late),
+        Reason::BundleVersionSkipped,
+    );
+    assert_eq!(policy.version(), 1);
+    let taken = policy
+        .succeed_chain(&[expired.clone(), current.clone()], late)
+        .unwrap();
+    assert_eq!(
+        taken.iter().map(|step| step.version).collect::<Vec<_>>(),
+        [2, 3]
+    );
+    assert_eq!(*policy.digest(), current.digest());
+    assert_eq!(policy.version_of(&expired.digest()), Some(2));
+}
+
+#[test]
+fn every_bundle_of_a_chain_is_judged_by_the_one_before() {
+    let late = at(30 * HOUR);
+    let [expired, current] = two_bundles_behind();
+    let mut policy = policy();
+    let unsigned = |file: &SignedFile| SignedFile {
+        signatures: Vec::new(),
+        ..file.clone()
+    };
+    for chain in [
+        [unsigned(&expired), current.clone()],
+        [expired.clone(), unsigned(&current)],
+    ] {
+        refused(
+            policy.succeed_chain(&chain, late),
+            Reason::BundleUnderSigned,
+        );
+    }
+    // The last must not have expired.
+    refused(
+        policy.succeed_chain(&[expired, current], at(31 * DAY)),
+        Reason::BundleExpired,
+    );
+    refused(policy.succeed_chain(&[], late), Reason::BundleMissing);
+    assert_eq!(policy.version(), 1);
+}
+
+/// Whoever carries the files could otherwise stop a succession by adding one.
+#[test]
+fn what_is_wrong_after_a_good_bundle_does_not_undo_it() {
+    let [second, third] = two_bundles_behind();
+    let mut policy = policy();
+    let garbage = bundle("not = [toml", &[]);
+    let taken = policy
+        .succeed_chain(&[second, garbage, third], NOW)
+        .unwrap();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(policy.version(), 2);
+}
+
 /// Otherwise nothing could repair a policy that nobody renewed in time.
 #[test]
 fn an_expired_bundle_can_be_succeeded() {
