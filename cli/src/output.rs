@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
+use crate::printable::{printable_json, printable_lines};
 
 /// The form of what goes to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +60,20 @@ impl Output {
     /// away is no error: the exit code still carries the verdict.
     pub(crate) fn result(&self, value: &Value, text: impl FnOnce() -> String) -> Outcome<()> {
         match self.form {
-            Form::Json => self.data(format!("{value:#}\n").as_bytes()),
-            Form::Text => self.data(text().as_bytes()),
+            Form::Json => self.json(value),
+            Form::Text => self.data(printable_lines(&text()).as_bytes()),
         }
     }
 
-    /// Writes `bytes` to standard output as they are.
+    /// Writes `value` to standard output, whatever the form.
+    ///
+    /// # Errors
+    /// As [`Output::result`].
+    fn json(&self, value: &Value) -> Outcome<()> {
+        self.data(printable_json(&format!("{value:#}\n")).as_bytes())
+    }
+
+    /// Writes `bytes` to standard output as they are: text in it must have been made safe before.
     ///
     /// # Errors
     /// As [`Output::result`].
@@ -85,14 +94,15 @@ impl Output {
 
     /// Says something to the person at the terminal. Failing to is ignored: there is nobody to tell.
     pub(crate) fn say(&self, words: impl std::fmt::Display) {
-        let _nobody_to_tell = writeln!(io::stderr().lock(), "{words}");
+        let words = words.to_string();
+        let _nobody_to_tell = writeln!(io::stderr().lock(), "{}", printable_lines(&words));
     }
 
     /// Reports `failure`: as a JSON object on standard output with `--json`, else as words.
     pub(crate) fn failure(&self, failure: &Failure) {
         match self.form {
             Form::Json => {
-                let _nobody_to_tell = self.data(format!("{:#}\n", failure.to_json()).as_bytes());
+                let _nobody_to_tell = self.json(&failure.to_json());
             }
             Form::Text => self.say(failure),
         }

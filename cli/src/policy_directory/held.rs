@@ -9,6 +9,7 @@ use narthex_policy::{
 use super::{FileOnDisk, PolicyDirectory};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::printable::printable;
 
 /// A policy with the files it came from.
 pub(crate) struct HeldPolicy {
@@ -116,8 +117,9 @@ impl HeldPolicy {
         {
             let LeftOut { file, refusal } = left_out;
             output.say(format_args!(
-                "narthex: {file} does not count: {} [{}]",
-                refusal.detail(),
+                "narthex: {} does not count: {} [{}]",
+                printable(file),
+                printable(refusal.detail()),
                 refusal.id()
             ));
         }

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::moment::now_unix_millis;
 use crate::output::Output;
+use crate::printable::printable;
 use crate::policy_directory::HeldPolicy;
 use crate::table::Table;
 
@@ -75,8 +76,9 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
         for left_out in &held.left_out {
             let (id, detail) = (left_out.refusal.id(), left_out.refusal.detail());
             text.push_str(&format!(
-                "{} does not count: {detail} [{id}]\n",
-                left_out.file
+                "{} does not count: {} [{id}]\n",
+                printable(&left_out.file),
+                printable(detail)
             ));
         }
         text
