@@ -62,7 +62,7 @@ pub use digest::Digest384;
 pub use error::ChannelError;
 pub use handshake::{Accepting, Initiator, Opening, Progress, Rejection, Responder};
 pub use name::{DeclaredName, KeyName, ModuleId, ReasonId};
-pub use preamble::{ProtocolVersion, Use};
+pub use preamble::{Direction, ProtocolVersion, Use};
 pub use seal::{RecipientKey, RecipientPublicKey, SealContext, SealError, commitment, seal};
 pub use secret::SecretBytes;
 pub use session::{Received, Session};

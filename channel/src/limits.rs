@@ -53,7 +53,11 @@ pub const MAX_KNOWN_STATEMENTS: usize = 1024;
 /// The longest content of a diagnostics session: an order with all its approvals.
 pub const MAX_DIAGNOSTICS_CONTENT_BYTES: usize = 128 * 1024;
 
-/// The longest content of a key session: an answer with the most and longest keys.
+/// The longest content that a key service takes: a document and a request with the most and longest
+/// names have about 25 KiB together. Whoever sends it has shown nothing yet.
+pub const MAX_KEYS_REQUEST_BYTES: usize = 32 * 1024;
+
+/// The longest content that a key service sends: an answer with the most and longest keys.
 pub const MAX_KEYS_CONTENT_BYTES: usize = 256 * 1024;
 
 /// The longest content of an administration session: a backup of some ten thousand wrapped keys.
@@ -66,5 +70,8 @@ pub const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024 - 128 * 1024;
 /// The longest body of an administration answer.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024 - 1024;
 
-/// The longest content of a policy session.
+/// The longest content that somebody who asks for the policy sends.
+pub const MAX_POLICY_REQUEST_BYTES: usize = 64 * 1024;
+
+/// The longest answer to that.
 pub const MAX_POLICY_CONTENT_BYTES: usize = 4 * 1024 * 1024;

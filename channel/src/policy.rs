@@ -8,7 +8,7 @@ use crate::codec::{Message, MessageError, Reader, Writer};
 use crate::digest::Digest384;
 use crate::limits::{
     MAX_KNOWN_STATEMENTS, MAX_POLICY_CONTENT_BYTES, MAX_POLICY_FILE_BYTES, MAX_POLICY_FILES,
-    MAX_SIGNATURES,
+    MAX_POLICY_REQUEST_BYTES, MAX_SIGNATURES,
 };
 use crate::signature::ArmoredSignature;
 
@@ -31,7 +31,7 @@ impl PolicyRequest {
 }
 
 impl Message for PolicyRequest {
-    const MAX_BYTES: usize = 64 * 1024;
+    const MAX_BYTES: usize = MAX_POLICY_REQUEST_BYTES;
 
     fn write(&self, writer: &mut Writer) -> Result<(), MessageError> {
         let Self {

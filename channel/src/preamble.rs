@@ -10,6 +10,7 @@ use core::fmt;
 
 use crate::closed::closed;
 use crate::error::ChannelError;
+use crate::limits;
 
 /// A version of the protocol.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -71,16 +72,28 @@ impl Use {
         }
     }
 
-    /// The longest content in either direction, in bytes.
+    /// The longest content from one end to the other, in bytes. What an initiator may send is
+    /// what a stranger may make a responder hold, so it is no more than the use needs.
     #[must_use]
-    pub const fn max_content_bytes(self) -> usize {
-        match self {
-            Self::Diagnostics => crate::limits::MAX_DIAGNOSTICS_CONTENT_BYTES,
-            Self::Keys => crate::limits::MAX_KEYS_CONTENT_BYTES,
-            Self::Administration => crate::limits::MAX_ADMINISTRATION_CONTENT_BYTES,
-            Self::Policy => crate::limits::MAX_POLICY_CONTENT_BYTES,
+    pub const fn max_content_bytes(self, direction: Direction) -> usize {
+        match (self, direction) {
+            (Self::Diagnostics, _) => limits::MAX_DIAGNOSTICS_CONTENT_BYTES,
+            (Self::Keys, Direction::FromInitiator) => limits::MAX_KEYS_REQUEST_BYTES,
+            (Self::Keys, Direction::FromResponder) => limits::MAX_KEYS_CONTENT_BYTES,
+            (Self::Administration, _) => limits::MAX_ADMINISTRATION_CONTENT_BYTES,
+            (Self::Policy, Direction::FromInitiator) => limits::MAX_POLICY_REQUEST_BYTES,
+            (Self::Policy, Direction::FromResponder) => limits::MAX_POLICY_CONTENT_BYTES,
         }
     }
+}
+
+/// Which way a content goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// From the end that opened the connection.
+    FromInitiator,
+    /// From the end that accepted it.
+    FromResponder,
 }
 
 /// The only suite so far: X25519, ChaChaPoly, SHA-256.

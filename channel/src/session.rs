@@ -19,7 +19,7 @@ use crate::binding::HandshakeHash;
 use crate::error::ChannelError;
 use crate::frame;
 use crate::limits::{MAX_CHUNK_BYTES, MAX_FRAME_BYTES, TAG_BYTES};
-use crate::preamble::Use;
+use crate::preamble::{Direction, Use};
 use crate::secret::SecretBytes;
 
 /// Bytes of the total length at the start of a content.
@@ -116,7 +116,7 @@ impl Session {
     /// as it was; [`ChannelError::Exhausted`]; or the error that ended the session before.
     pub fn send(&mut self, content: &[u8]) -> Result<Vec<u8>, ChannelError> {
         self.check_sending()?;
-        let max_bytes = self.purpose.max_content_bytes();
+        let max_bytes = self.purpose.max_content_bytes(self.outgoing());
         let total = u32::try_from(content.len()).unwrap_or(u32::MAX);
         if content.is_empty() || content.len() > max_bytes {
             return Err(ChannelError::SendLength { max_bytes });
@@ -214,6 +214,20 @@ impl Session {
         frame::append(stream, &message)
     }
 
+    fn outgoing(&self) -> Direction {
+        match self.transport.is_initiator() {
+            true => Direction::FromInitiator,
+            false => Direction::FromResponder,
+        }
+    }
+
+    fn max_incoming_bytes(&self) -> usize {
+        self.purpose.max_content_bytes(match self.outgoing() {
+            Direction::FromInitiator => Direction::FromResponder,
+            Direction::FromResponder => Direction::FromInitiator,
+        })
+    }
+
     /// Decrypts a frame into the scratch buffer, and returns the length of the plaintext.
     fn open(&mut self, frame: &[u8]) -> Result<usize, ChannelError> {
         if frame.len() < TAG_BYTES {
@@ -258,6 +272,7 @@ impl Session {
 
     /// Takes the plaintext in the scratch buffer as the next chunk.
     fn take(&mut self, plaintext_bytes: usize) -> Result<Received, ChannelError> {
+        let max_bytes = self.max_incoming_bytes();
         let chunk = self.scratch.get(..plaintext_bytes).unwrap_or_default();
         let (mut content, total, expected, chunk) =
             match core::mem::replace(&mut self.incoming, Incoming::Closed) {
@@ -267,7 +282,7 @@ impl Session {
                     let (header, chunk) = chunk
                         .split_first_chunk::<HEADER_BYTES>()
                         .ok_or(ChannelError::ContentHeader)?;
-                    let total = stated_total(u32::from_be_bytes(*header), self.purpose)?;
+                    let total = stated_total(u32::from_be_bytes(*header), max_bytes)?;
                     // The whole of it is reserved at once, so that growing leaves no copies; the
                     // limit of the use bounds it.
                     let content = Zeroizing::new(Vec::with_capacity(total));
@@ -305,8 +320,7 @@ impl Session {
     }
 }
 
-fn stated_total(stated: u32, purpose: Use) -> Result<usize, ChannelError> {
-    let max_bytes = purpose.max_content_bytes();
+fn stated_total(stated: u32, max_bytes: usize) -> Result<usize, ChannelError> {
     match usize::try_from(stated) {
         Ok(0) => Err(ChannelError::ContentEmpty),
         Ok(total) if total <= max_bytes => Ok(total),

@@ -418,6 +418,35 @@ fn insider_refused(plaintext: &[u8]) -> &'static str {
 }
 
 #[test]
+fn a_stranger_makes_a_responder_hold_no_more_than_its_use_needs() {
+    let secret = StaticSecret::generate().unwrap();
+    let service = secret.public();
+    let keys = (
+        Opening::Keys { service },
+        Accepting::Keys { secret: &secret },
+    );
+    let policy = (Opening::Policy, Accepting::Policy);
+    for ((opening, accepting), request, answer) in [
+        (keys, 32 * 1024, 256 * 1024),
+        (policy, 64 * 1024, 4 * 1024 * 1024),
+    ] {
+        let (mut here, mut there) = meet(&opening, &accepting);
+        let too_long = Err(ChannelError::SendLength { max_bytes: request });
+        assert_eq!(here.send(&vec![0; request + 1]), too_long);
+        let sent = frames(&here.send(&vec![0; request]).unwrap());
+        assert_eq!(deliver(&mut there, &sent).unwrap().len(), request);
+        let too_long = Err(ChannelError::SendLength { max_bytes: answer });
+        assert_eq!(there.send(&vec![0; answer + 1]), too_long);
+        let sent = frames(&there.send(&vec![0; answer]).unwrap());
+        assert_eq!(deliver(&mut here, &sent).unwrap().len(), answer);
+    }
+
+    let (mut insider, mut service) = Insider::meets(&Accepting::Policy);
+    let frame = insider.begin(64 * 1024 + 1, &[0; 60_000]);
+    assert_eq!(refusal(&mut service, &frame), "content.too_long");
+}
+
+#[test]
 fn each_rule_of_contents_is_kept() {
     for length in 1..4 {
         assert_eq!(insider_refused(&vec![0; length]), "content.header");

@@ -38,9 +38,9 @@ pub struct SessionStatement {
     pub release: ReleaseState,
     /// Whether the agent checks the log before it acts.
     pub log_check: LogCheck,
-    /// How many calls were decided since boot.
+    /// How much the agent decided since boot.
     pub decisions: Decisions,
-    /// Head of the hash chain of these decisions; [`Digest384::ZERO`] before the first.
+    /// Head of the hash chain of all these decisions; [`Digest384::ZERO`] before the first.
     pub chain_head: Digest384,
     /// The agent's trusted time when the statement was made.
     pub now: UnixMillis,
@@ -98,7 +98,9 @@ pub struct BundleInForce {
     pub version: u64,
 }
 
-/// How many calls an agent decided since boot.
+/// How many decisions an agent made since boot: about calls and sessions, about policy files, and what became
+/// of keys, release and gate. Each is one link of the chain, so this says how long the chain is, not how many
+/// calls there were.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Decisions {
     /// Accepted.

@@ -113,9 +113,9 @@ fn transport(file: &mut File, here: &mut Session, there: &mut Session) {
     file.bytes("answer", b"an answer");
     file.bytes("answer_stream", &stream);
 
-    file.about("Then 70000 bytes, byte i being i mod 256: two frames; SHA-384 of their stream.");
-    let stream = here.send(&large).unwrap();
-    assert_eq!(receive(there, &stream), large);
+    file.about("Then 70000 bytes from the responder, byte i being i mod 256: two frames; SHA-384 of their stream.");
+    let stream = there.send(&large).unwrap();
+    assert_eq!(receive(here, &stream), large);
     file.bytes("large_stream_sha384", Digest384::of(&stream).as_ref());
 
     file.about("Both close.");
