@@ -18,6 +18,7 @@
 #![allow(unsafe_code)] // The attempts are raw system calls; a wrapper might not make them.
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
@@ -179,6 +180,10 @@ const ATTEMPTS: &[Attempt] = &[
         Some(Fails(Errno::EPERM)),
     )
     .since(6),
+    // On a listener that was shut down, this would be a way to connect that neither `connect` nor, on most
+    // kernels, Landlock sees.
+    denied("connect-by-fast-open", connect_by_fast_open, None),
+    denied("send-to-an-address", send_to_an_address, None),
     denied("send-descriptor", send_descriptor, None),
     denied(
         "accept-plain",
@@ -403,6 +408,11 @@ fn as_expected(status: ExitStatus, expected: Expected) -> bool {
 
 fn probe(layer: &str, name: &str) -> ExitCode {
     PARENT.store(nix::unistd::getppid().as_raw(), Ordering::Relaxed);
+    let listeners: [_; 2] =
+        std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a listener"));
+    let target = listeners[1].local_addr().expect("an address").port();
+    TARGET_PORT.store(i32::from(target), Ordering::Relaxed);
+    LISTENERS.set(listeners).expect("once");
     let user = nix::unistd::geteuid().is_root().then_some(UserIds {
         user: 64_123,
         group: 64_123,
@@ -457,6 +467,8 @@ fn call_long(result: libc::c_long) -> Result<(), Errno> {
 
 /// The process that started this one, read before the sandbox: `getppid` is denied as well.
 static PARENT: AtomicI32 = AtomicI32::new(0);
+/// The port of the second of [`LISTENERS`]: `getsockname` is denied.
+static TARGET_PORT: AtomicI32 = AtomicI32::new(0);
 
 fn parent() -> libc::pid_t {
     PARENT.load(Ordering::Relaxed)
@@ -515,6 +527,41 @@ fn tcp(call_with_address: AddressCall) -> Result<(), Errno> {
     address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
     let length = size_of_val(&address) as libc::socklen_t;
     call(unsafe { call_with_address(socket, (&raw const address).cast(), length) })
+}
+
+/// An inherited listener and where another one listens, made before the sandbox.
+static LISTENERS: std::sync::OnceLock<[std::net::TcpListener; 2]> = std::sync::OnceLock::new();
+
+fn connect_by_fast_open() -> Result<(), Errno> {
+    let [inherited, _] = LISTENERS.get().expect("made before the sandbox");
+    call(unsafe { libc::shutdown(inherited.as_raw_fd(), libc::SHUT_RDWR) })?;
+    let port = TARGET_PORT.load(Ordering::Relaxed) as u16;
+    send_to(inherited.as_raw_fd(), libc::MSG_FASTOPEN, port)
+}
+
+/// Without the flag the kernel ignores the address on a stream; the filter need not know that.
+fn send_to_an_address() -> Result<(), Errno> {
+    let [inherited, _] = LISTENERS.get().expect("made before the sandbox");
+    send_to(inherited.as_raw_fd(), 0, 9)
+}
+
+fn send_to(socket: libc::c_int, flags: libc::c_int, port: u16) -> Result<(), Errno> {
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    address.sin_family = libc::AF_INET as libc::sa_family_t;
+    address.sin_port = port.to_be();
+    address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+    let flags = flags | libc::MSG_NOSIGNAL;
+    let sent = unsafe {
+        libc::sendto(
+            socket,
+            c"x".as_ptr().cast(),
+            1,
+            flags,
+            (&raw const address).cast(),
+            size_of_val(&address) as libc::socklen_t,
+        )
+    };
+    Errno::result(sent).map(|_| ())
 }
 
 /// The test program listens on an abstract name of its own for the one attempt that looks for it.

@@ -53,7 +53,6 @@ const ALWAYS: &[libc::c_long] = &[
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_yield,
-    libc::SYS_sendto,
     libc::SYS_shutdown,
     libc::SYS_sigaltstack,
     libc::SYS_write,
@@ -92,6 +91,10 @@ fn program(profile: Profile) -> Result<BpfProgram, seccompiler::BackendError> {
             .map(|command| rule(1, equals(u64::try_from(command).unwrap_or(u64::MAX))))
             .collect::<Result<_, _>>()?,
     );
+    // `send` is `sendto` without an address. With one, MSG_FASTOPEN connects a TCP socket, a listener that was
+    // shut down among them, past `connect` and past Landlock's rule about it.
+    let no_address = SeccompCondition::new(4, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
+    rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![no_address])?]);
     rules.insert(libc::SYS_ioctl, vec![rule(1, equals(libc::FIONBIO))?]);
     if profile == Profile::Gate {
         // Only the inherited listener is a listening socket, and no other can be made.
