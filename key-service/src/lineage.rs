@@ -35,7 +35,25 @@ pub struct BundleEntry {
     pub file: Arc<PolicyFile>,
 }
 
-/// What became of a file that was offered.
+/// What a statement is about; bundles are offered otherwise, see [`Lineage::offer_bundles`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatementKind {
+    /// A release.
+    Release,
+    /// A stop.
+    Stop,
+}
+
+impl From<StatementKind> for PolicyFileKind {
+    fn from(kind: StatementKind) -> Self {
+        match kind {
+            StatementKind::Release => Self::Release,
+            StatementKind::Stop => Self::Stop,
+        }
+    }
+}
+
+/// What became of a statement that was offered.
 pub enum Offered {
     /// The service has it already.
     Known,
@@ -90,18 +108,19 @@ impl Lineage {
         Ok(lineage)
     }
 
-    /// Judges a file that somebody offers.
+    /// Judges a release or stop statement that somebody offers.
     ///
     /// # Errors
     ///
     /// What `narthex-policy` refuses.
     pub fn offer(
         &self,
-        kind: PolicyFileKind,
+        kind: StatementKind,
         content: Vec<u8>,
         signatures: Vec<String>,
         now: UnixMillis,
     ) -> Result<Offered, narthex_policy::Refusal> {
+        let kind = kind.into();
         let file = PolicyFile {
             position: 0,
             kind,
@@ -123,6 +142,45 @@ impl Lineage {
         })
     }
 
+    /// Judges bundles that the service does not have, as a chain: one that has expired meanwhile is taken if another
+    /// follows that has not. Returns the lineage with as many as hold, at least one, and their files; to learn
+    /// what is wrong with the rest, offer it again.
+    ///
+    /// # Errors
+    ///
+    /// What `narthex-policy` refuses.
+    pub fn offer_bundles(
+        &self,
+        bundles: &[SignedFile],
+        now: UnixMillis,
+    ) -> Result<(Self, Vec<PolicyFile>), narthex_policy::Refusal> {
+        let mut policy = self.policy.clone();
+        let taken = policy.succeed_chain(bundles, to_policy_time(now))?.len();
+        // Step by step once more, because each entry notes the version that its bundle brought.
+        let mut lineage = self.clone();
+        let mut files = Vec::with_capacity(taken);
+        for SignedFile { bytes, signatures } in bundles.iter().take(taken).cloned() {
+            let file = PolicyFile {
+                position: 0,
+                kind: PolicyFileKind::Bundle,
+                content: bytes,
+                signatures,
+                accepted: now,
+                decision: 0,
+            };
+            lineage.judge(&file)?;
+            lineage.enter(file.clone());
+            files.push(file);
+        }
+        Ok((lineage, files))
+    }
+
+    /// Whether a bundle with these bytes is in the lineage.
+    #[must_use]
+    pub fn knows_bundle(&self, content: &[u8]) -> bool {
+        self.knows(PolicyFileKind::Bundle, &Digest::of(content))
+    }
+
     /// Whether the policy holds this file. A release statement that a change of bundle dropped is not held: it
     /// may come again, with other signatures.
     fn knows(&self, kind: PolicyFileKind, digest: &Digest) -> bool {
@@ -137,7 +195,9 @@ impl Lineage {
     fn judge(&mut self, file: &PolicyFile) -> Result<(), narthex_policy::Refusal> {
         let (signed, at) = (signed(file), to_policy_time(file.accepted));
         match file.kind {
-            PolicyFileKind::Bundle => self.policy.succeed(&signed, at).map(drop),
+            // Whether one may be in force now was decided when it was taken: one between two others may have
+            // expired by then.
+            PolicyFileKind::Bundle => self.policy.replay_successor(&signed, at).map(drop),
             PolicyFileKind::Release => self.policy.add_release(&signed, at).map(drop),
             PolicyFileKind::Stop => self.policy.add_stop(&signed, at).map(drop),
         }

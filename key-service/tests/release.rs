@@ -606,6 +606,47 @@ async fn expiry_stops_releases() {
     running.stop().await;
 }
 
+/// A service that was away for two bundles, the first of which has expired meanwhile, catches up, and starts again
+/// with what it took.
+#[tokio::test]
+async fn a_service_two_bundles_behind_catches_up() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let clock = TestClock::at_now();
+    let running = world.start_at(clock.clone()).await;
+    let keys = || vec![KeyRule::usual("database")];
+    let mut second = BundleText::after(world.newest_bundle(), 2, keys());
+    second.expires = now_millis() + 3_600_000;
+    let second = world.bundle_text(&second);
+    let third = world.bundle_text(&BundleText::after(second.as_bytes(), 3, keys()));
+    clock.advance(7_200_000);
+    let deliver = |texts: &[&String]| PolicyAnswer {
+        bundles: texts
+            .iter()
+            .map(|text| world.signed(Namespace::Policy, text, &["alice", "bob"]))
+            .collect(),
+        ..PolicyAnswer::default()
+    };
+    let alone = world.deliver(&deliver(&[&second])).await;
+    assert_eq!(alone.unwrap_err(), "bundle.expired");
+    let answer = world.deliver(&deliver(&[&second, &third])).await.unwrap();
+    assert_eq!(
+        (
+            answer["bundle"]["version"].as_u64(),
+            answer["accepted"].as_u64(),
+            answer["known"].as_u64()
+        ),
+        (Some(3), Some(2), Some(0))
+    );
+    running.stop().await;
+    let running = world.start_at(clock).await;
+    let again = world.deliver(&deliver(&[&second, &third])).await.unwrap();
+    assert_eq!(
+        (again["bundle"]["version"].as_u64(), again["known"].as_u64()),
+        (Some(3), Some(2))
+    );
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn an_edited_row_is_released_to_nobody() {
     let (world, running) = usual().await;

@@ -6,11 +6,12 @@ use narthex_channel::{
     Message,
     policy::{PolicyAnswer, Signed},
 };
+use narthex_policy::SignedFile;
 use serde_json::json;
 
 use super::{Outcomes, body::Done};
 use crate::{
-    lineage::{Lineage, Offered},
+    lineage::{Lineage, Offered, StatementKind},
     refusal::Refusal,
     service::Service,
     storage::{
@@ -20,6 +21,21 @@ use crate::{
 
 /// The name under which answers and records speak about it.
 const OPERATION: &str = "policy-submit";
+
+/// What became of a delivery so far.
+#[derive(Default)]
+struct Tally {
+    accepted: u64,
+    known: u64,
+    last: Option<Recorded>,
+}
+
+fn armoured(file: &Signed) -> Vec<String> {
+    file.signatures
+        .iter()
+        .map(|signature| signature.as_str().to_owned())
+        .collect()
+}
 
 impl Service {
     pub(crate) async fn deliver(self: &Arc<Self>, content: &[u8]) -> Outcomes {
@@ -32,24 +48,27 @@ impl Service {
             releases,
             stops,
         } = delivered;
-        let kinds = [
-            (PolicyFileKind::Bundle, bundles),
-            (PolicyFileKind::Release, releases),
-            (PolicyFileKind::Stop, stops),
-        ];
-        let (mut accepted, mut known, mut last) = (0_u64, 0_u64, None);
-        for (kind, files) in kinds {
-            for file in files {
-                match self.deliver_one(kind, file).await {
-                    Ok(Some(recorded)) => {
-                        accepted += 1;
-                        last = Some(recorded);
-                    }
-                    Ok(None) => known += 1,
-                    Err(refusal) => return self.not_delivered(refusal).await,
+        let mut tally = Tally::default();
+        let delivered = async {
+            self.deliver_bundles(bundles, &mut tally).await?;
+            for (kind, files) in [
+                (StatementKind::Release, releases),
+                (StatementKind::Stop, stops),
+            ] {
+                for file in files {
+                    self.deliver_statement(kind, file, &mut tally).await?;
                 }
             }
+            Ok(())
+        };
+        if let Err(refusal) = delivered.await {
+            return self.not_delivered(refusal).await;
         }
+        let Tally {
+            accepted,
+            known,
+            last,
+        } = tally;
         let lineage = self.lineage.get();
         let policy = lineage.policy();
         Ok(Done::new(OPERATION, last)
@@ -61,52 +80,101 @@ impl Service {
             .with("known", known.into()))
     }
 
-    /// Judges one file and stores it; `None` when it is here already.
-    async fn deliver_one(
+    /// Judges the bundles as a chain and stores what holds of it, all that leads to a bundle at once.
+    async fn deliver_bundles(
         self: &Arc<Self>,
-        kind: PolicyFileKind,
-        file: Signed,
-    ) -> Result<Option<Recorded>, Refusal> {
-        let signatures = file
-            .signatures
-            .iter()
-            .map(|signature| signature.as_str().to_owned())
+        bundles: Vec<Signed>,
+        tally: &mut Tally,
+    ) -> Result<(), Refusal> {
+        let offered = bundles.len();
+        let lineage = self.lineage.get();
+        let new: Vec<SignedFile> = bundles
+            .into_iter()
+            .filter(|file| !lineage.knows_bundle(&file.bytes))
+            .map(|file| SignedFile {
+                signatures: armoured(&file),
+                bytes: file.bytes,
+            })
             .collect();
+        tally.known += (offered - new.len()) as u64;
+        let mut rest = new.as_slice();
+        while !rest.is_empty() {
+            let (lineage, files) = self
+                .lineage
+                .get()
+                .offer_bundles(rest, self.now())
+                .map_err(|refusal| Refusal::from(&refusal))?;
+            rest = rest.get(files.len()..).unwrap_or_default();
+            self.accept(PolicyFileKind::Bundle, lineage, files, tally)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Judges one statement and stores it, unless it is here already.
+    async fn deliver_statement(
+        self: &Arc<Self>,
+        kind: StatementKind,
+        file: Signed,
+        tally: &mut Tally,
+    ) -> Result<(), Refusal> {
+        let signatures = armoured(&file);
         let offered = self
             .lineage
             .get()
             .offer(kind, file.bytes, signatures, self.now())
             .map_err(|refusal| Refusal::from(&refusal))?;
-        let (lineage, file) = match offered {
-            Offered::Known => return Ok(None),
-            Offered::Accepted { lineage, file } => (lineage, file),
-        };
+        match offered {
+            Offered::Known => {
+                tally.known += 1;
+                Ok(())
+            }
+            Offered::Accepted { lineage, file } => {
+                self.accept(kind.into(), *lineage, vec![file], tally).await
+            }
+        }
+    }
+
+    async fn accept(
+        self: &Arc<Self>,
+        kind: PolicyFileKind,
+        lineage: Lineage,
+        files: Vec<PolicyFile>,
+        tally: &mut Tally,
+    ) -> Result<(), Refusal> {
+        let count = files.len();
         let recorded = self
-            .store_file(*lineage, file)
+            .store_files(lineage, files)
             .await
             .map_err(|error| Refusal::from(&error))?;
+        tally.accepted += count as u64;
+        tally.last = Some(recorded);
         self.metrics
             .decided(DecisionKind::Policy, Outcome::Accepted, "");
         tracing::info!(
             kind = kind.as_str(),
+            files = count,
             bundle_version = self.lineage.get().policy().version(),
             insecure_without_ledger = true,
             "policy file accepted"
         );
-        Ok(Some(recorded))
+        Ok(())
     }
 
-    /// The policy is in force when the file is durable, before anybody is answered.
-    async fn store_file(
+    /// The policy is in force when the files are durable, before anybody is answered. They are one decision.
+    async fn store_files(
         self: &Arc<Self>,
         lineage: Lineage,
-        file: PolicyFile,
+        files: Vec<PolicyFile>,
     ) -> Result<Recorded, StoreError> {
         let service = Arc::clone(self);
+        let time = self.now();
         self.store
             .write(move |writing| {
-                let time = file.accepted;
-                let file = writing.insert_policy_file(file)?;
+                let mut bodies = Vec::with_capacity(files.len());
+                for file in files {
+                    bodies.push(writing.insert_policy_file(file)?.to_body());
+                }
                 let recorded = writing.record(Decision {
                     time,
                     kind: DecisionKind::Policy,
@@ -115,7 +183,7 @@ impl Service {
                     mark: None,
                     body: Body {
                         operation: Some(OPERATION.to_owned()),
-                        policy_files: vec![file.to_body()],
+                        policy_files: bodies,
                         ..Body::default()
                     },
                 })?;
