@@ -1,5 +1,6 @@
 //! Secrets that are planted, and the search for them in bytes that leave.
 
+use std::collections::HashMap;
 use std::fmt;
 
 /// A secret that is planted, and must never be found.
@@ -35,23 +36,47 @@ impl Canary {
             forms: forms(secret),
         })
     }
-
-    /// The first form of the secret that is in `haystack`.
-    #[must_use]
-    pub fn leak(&self, haystack: &[u8]) -> Option<Leak> {
-        let found = |form: &[u8]| haystack.windows(form.len()).any(|window| window == form);
-        let (name, _) = self.forms.iter().find(|(_, form)| found(form))?;
-        Some(Leak {
-            place: self.place.clone(),
-            form: name.clone(),
-        })
-    }
 }
 
-/// The first leak of any of `canaries` into `haystack`.
+/// The first leak of any of `canaries` into `haystack`. Millions of bytes are searched for hundreds of forms,
+/// so each place is compared only with the forms that begin like it.
 #[must_use]
 pub fn search(haystack: &[u8], canaries: &[Canary]) -> Option<Leak> {
-    canaries.iter().find_map(|canary| canary.leak(haystack))
+    let mut by_start: HashMap<&[u8], Vec<(&Canary, &str, &[u8])>> = HashMap::new();
+    let mut likely = vec![false; 1 << 16];
+    for canary in canaries {
+        for (name, form) in &canary.forms {
+            if let Some(start) = form.first_chunk::<2>() {
+                if let Some(mark) = likely.get_mut(usize::from(u16::from_be_bytes(*start))) {
+                    *mark = true;
+                }
+                by_start
+                    .entry(start)
+                    .or_default()
+                    .push((canary, name, form));
+            }
+        }
+    }
+    for (at, start) in haystack.windows(2).enumerate() {
+        let number = start
+            .iter()
+            .fold(0, |number, byte| number << 8 | usize::from(*byte));
+        if likely.get(number) != Some(&true) {
+            continue;
+        }
+        let rest = haystack.get(at..).unwrap_or_default();
+        let forms = by_start.get(start).into_iter().flatten();
+        if let Some((canary, form, _)) = forms
+            .into_iter()
+            .find(|(_, _, form)| rest.starts_with(form))
+        {
+            return Some(Leak {
+                place: canary.place.clone(),
+                form: (*form).to_owned(),
+            });
+        }
+    }
+    None
 }
 
 /// Every form that is searched for: as it is, in both cases, as UTF-16, hexadecimal, URL-encoded, and the
@@ -142,7 +167,7 @@ mod tests {
 
     fn found(haystack: &[u8]) -> Option<String> {
         let canary = Canary::new("a test", b"C4nary-S3cret!").unwrap();
-        canary.leak(haystack).map(|leak| leak.form)
+        search(haystack, &[canary]).map(|leak| leak.form)
     }
 
     #[test]
@@ -150,6 +175,7 @@ mod tests {
         for (text, form) in [
             (&b"xx C4nary-S3cret! xx"[..], "raw"),
             (b"!terc3S-yran4C", "reversed raw"),
+            (b"C4C4nary-S3cret!", "raw"),
             (b"C4NARY-S3CRET!", "upper case"),
             (b"43346e6172792d53336372657421", "hex"),
             (b"43346E6172792D53336372657421", "upper-case hex"),

@@ -71,8 +71,8 @@ struct State {
     conduct: Mutex<Conduct>,
     /// What went through, both directions of all connections, for the search.
     recorded: Mutex<Vec<u8>>,
-    /// What went towards the initiator alone.
-    to_initiators: Mutex<Vec<u8>>,
+    /// What came from those who connected alone.
+    from_initiators: Mutex<Vec<u8>>,
     connections: AtomicU64,
     ended: AtomicBool,
 }
@@ -92,7 +92,7 @@ impl Relay {
             target: Mutex::new(target),
             conduct: Mutex::new(Conduct::Honest),
             recorded: Mutex::default(),
-            to_initiators: Mutex::default(),
+            from_initiators: Mutex::default(),
             connections: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
@@ -136,10 +136,10 @@ impl Relay {
         lock(&self.state.recorded).clone()
     }
 
-    /// Every byte that went towards those who connected.
+    /// Every byte that came from those who connected.
     #[must_use]
-    pub fn to_initiators(&self) -> Vec<u8> {
-        lock(&self.state.to_initiators).clone()
+    pub fn from_initiators(&self) -> Vec<u8> {
+        lock(&self.state.from_initiators).clone()
     }
 
     /// Connections so far.
@@ -271,8 +271,8 @@ impl Way {
             };
             let bytes = buffer.get(..count).unwrap_or_default();
             lock(&state.recorded).extend_from_slice(bytes);
-            if self.direction == Direction::FromResponder {
-                lock(&state.to_initiators).extend_from_slice(bytes);
+            if self.direction == Direction::FromInitiator {
+                lock(&state.from_initiators).extend_from_slice(bytes);
             }
             decoder.push(bytes);
             let passed = loop {

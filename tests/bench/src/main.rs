@@ -19,7 +19,7 @@ fn main() {
     match arguments.as_slice() {
         [what, documents] if what.as_os_str() == "verify" => {
             verification::run(Some(documents));
-            release::run();
+            let _raw = release::run();
         }
         [what, development, shipped] if what.as_os_str() == "programs" => {
             programs::run(development, shipped)

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, Welcome};
-use narthex_channel::keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite};
+use narthex_channel::keys::{
+    KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite,
+};
 use narthex_channel::{
     Address, ArmoredSignature, KeyName, Message, Opening, RecipientKey, StaticPublic,
 };
@@ -21,6 +23,7 @@ use narthex_tests::connection::Connection;
 use narthex_tests::statement::example_statement;
 
 use crate::process::{cpu_time, resident_tree, status};
+use crate::release;
 use crate::setup::{Setup, await_path};
 
 /// Releases asked for, by each of the clients.
@@ -97,6 +100,8 @@ fn releases(setup: &Setup) {
     let elapsed = start.elapsed();
     let cpu = cpu_time(service).saturating_sub(before);
     let count = (CLIENTS * RELEASES_PER_CLIENT) as f64;
+    // Right after, so that a machine that slows down has slowed down both.
+    let raw = release::run();
     println!(
         "\nKey service, {CLIENTS} clients on the same machine, every decision durable, no witness"
     );
@@ -107,6 +112,10 @@ fn releases(setup: &Setup) {
     println!(
         "  CPU time of the service per release                {:>9.1} us",
         cpu.as_secs_f64() / count * 1e6
+    );
+    println!(
+        "  the same, as a ratio to the raw cryptography       {:>9.2}    (goal: <= 1.4)",
+        cpu.as_secs_f64() / count / raw.as_secs_f64()
     );
     println!(
         "  resident memory                                    {:>9.1} MiB",
