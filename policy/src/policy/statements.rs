@@ -50,8 +50,13 @@ impl Policy {
                 format!("issued at {}, and it is {now}", release.issued),
             ));
         }
+        let same = |known: &KnownRelease| {
+            known.release.name == release.name && known.release.version == release.version
+        };
+        let index = self.releases.iter().position(same);
         let newest = self.release_serials.get(&release.name).copied();
-        if newest.is_some_and(|newest| release.serial <= newest) {
+        let is_newest = newest.is_none_or(|newest| release.serial > newest);
+        if !is_newest && !self.is_late_revocation(&release, index) {
             return Err(Refusal::new(
                 Reason::ReleaseRolledBack,
                 format!(
@@ -62,18 +67,14 @@ impl Policy {
                 ),
             ));
         }
-        let same = |known: &KnownRelease| {
-            known.release.name == release.name && known.release.version == release.version
-        };
-        let index = self.releases.iter().position(same);
         if index.is_none() && self.releases.len() >= MAX_RELEASES {
             return Err(Refusal::new(
                 Reason::ReleaseTooMany,
                 format!("{MAX_RELEASES} names and versions are known"),
             ));
         }
-        self.release_serials
-            .insert(release.name.clone(), release.serial);
+        let serial = newest.map_or(release.serial, |newest| newest.max(release.serial));
+        self.release_serials.insert(release.name.clone(), serial);
         let known = KnownRelease {
             release,
             file: file.clone(),
@@ -89,6 +90,16 @@ impl Policy {
             }
         };
         self.release_at(index)
+    }
+
+    /// Whether this is a revocation that comes after statements about other versions that were signed
+    /// later. It counts all the same: whoever carries the files could otherwise undo a revocation for
+    /// good by bringing a later statement first. Only a later statement about the same version is
+    /// above it.
+    fn is_late_revocation(&self, release: &Release, known: Option<usize>) -> bool {
+        let known = known.and_then(|index| self.releases.get(index));
+        release.status == ReleaseStatus::Revoked
+            && known.is_none_or(|known| known.release.serial < release.serial)
     }
 
     fn release_at(&self, index: usize) -> Result<&Release, Refusal> {

@@ -215,6 +215,38 @@ fn serials_rise_per_name() {
     );
 }
 
+/// Whoever carries the files brings the statement about 1.1 first, and the revocation of 1.0 never counts?
+#[test]
+fn a_revocation_counts_although_later_statements_about_other_versions_came_first() {
+    let mut policy = released();
+    let other = with(
+        &release_text(3, "1.1", ReleaseStatus::Current),
+        &"01".repeat(48),
+        &"0f".repeat(48),
+    );
+    let signers = &["rita", "sam"];
+    add(&mut policy, &other, signers).unwrap();
+    // What does not narrow stays refused.
+    let older = release_text(2, "1.0", ReleaseStatus::Previous);
+    refused(add(&mut policy, &older, signers), Reason::ReleaseRolledBack);
+    let revoked = release_text(2, "1.0", ReleaseStatus::Revoked);
+    add(&mut policy, &revoked, signers).unwrap();
+    refused(policy.release_for(&IMAGE, NOW), Reason::ReleaseRevoked);
+    // The highest serial is remembered as before.
+    let between = release_text(3, "1.2", ReleaseStatus::Current);
+    refused(
+        add(&mut policy, &between, signers),
+        Reason::ReleaseRolledBack,
+    );
+    // Nor does an old revocation undo a later statement about the same version.
+    let renewed = release_text(4, "1.0", ReleaseStatus::Current);
+    add(&mut policy, &renewed, signers).unwrap();
+    refused(
+        add(&mut policy, &revoked, signers),
+        Reason::ReleaseRolledBack,
+    );
+}
+
 #[test]
 fn debug_mode_matches_nothing() {
     for zeroed in [
