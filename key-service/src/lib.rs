@@ -3,7 +3,8 @@
 //!
 //! - [`config`] one TOML file; [`init`] fixing the lineage; [`commands`] what the program's subcommands do
 //! - [`storage`] what must not be forgotten: keys, policy files, decisions; nobody edits it unnoticed
-//! - [`root_key`], [`static_key`], [`secret_file`] the two secrets beside the database
+//! - [`root_key`], [`static_key`], [`secret_file`] the two secrets beside the database; [`hardening`] of the process
+//!   that holds them
 //! - [`lineage`] the verified policy and the files it follows from
 //! - [`service`] what requests are answered with; `release`, `administration` and `distribution` answer them
 //! - [`refusals`], [`refusal`], [`reason`] saying no, and keeping account of it
@@ -20,6 +21,7 @@ pub mod commands;
 pub mod config;
 pub mod digest;
 mod distribution;
+pub mod hardening;
 pub mod http;
 pub mod init;
 pub mod lineage;

@@ -10,7 +10,7 @@ use narthex_key_service::{
     clock::{Clock, SystemClock},
     commands,
     config::Config,
-    init, logging,
+    hardening, init, logging,
     server::Server,
     static_key,
     storage::Findings,
@@ -34,6 +34,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
+    hardening::harden()
+        .map_err(|error| Failure::new(Fault::Environment, "hardening", error.to_string()))?;
     match command {
         Command::StaticKey(argument) => {
             let config = load(&argument.config)?;

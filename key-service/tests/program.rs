@@ -217,6 +217,10 @@ fn a_second_instance_is_refused_and_signals_stop_the_first() {
         let mut process = Process::run(&world);
         let log = process.wait_for("serving without the transparency log");
         assert!(log.contains("insecure_without_ledger=true"));
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.0.id())).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core"));
+        let core: Vec<_> = core.unwrap().split_whitespace().rev().take(3).collect();
+        assert_eq!(core, ["bytes", "0", "0"], "a crash leaves no core file");
         let output = with_config(&world, &["run"]);
         assert_eq!(output.status.code(), Some(3));
         assert!(text(&output.stderr).contains("(storage.locked)"));
