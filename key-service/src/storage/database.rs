@@ -118,7 +118,6 @@ impl Database {
         genesis: PolicyFile,
     ) -> Result<Recorded, StoreError> {
         let connection = schema::connect(&self.path, CreateFile::Allow, self.max_mebibytes)?;
-        private(&self.path)?;
         if schema::format(&connection)? != 0 {
             return Err(StoreError::AlreadyInitialised(self.path.clone()));
         }
@@ -256,7 +255,10 @@ fn connect_initialised(path: &Path, max_mebibytes: u32) -> Result<Connection, St
     let connection = schema::connect(path, CreateFile::Deny, max_mebibytes)?;
     match schema::format(&connection)? {
         0 => Err(StoreError::NotInitialised(path.to_owned())),
-        schema::FORMAT => Ok(connection),
+        schema::FORMAT => {
+            schema::verify(&connection)?;
+            Ok(connection)
+        }
         other => Err(StoreError::Format(other)),
     }
 }
@@ -292,13 +294,6 @@ fn genesis_decision(genesis: &PolicyFile, root_key: RootKeyId) -> Decision {
             ..Body::default()
         },
     }
-}
-
-/// Nobody else has business with the file, though it holds no secret in the clear.
-fn private(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|error| StoreError::Io(path.to_owned(), error.to_string()))
 }
 
 /// The genesis as a policy file, accepted at `now`.

@@ -11,9 +11,9 @@
 //! its place, and the chain of decisions says what the rows of the other tables must be. Putting back an
 //! older copy of the *whole* database is not noticed here; the transparency log is what will notice it.
 
-use std::path::Path;
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::error::StoreError;
 
@@ -92,11 +92,13 @@ pub(crate) fn connect(
     create: CreateFile,
     max_mebibytes: u32,
 ) -> Result<Connection, StoreError> {
-    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if create == CreateFile::Allow {
-        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        // Not by SQLite, which would leave it, and the files it makes beside it, to others.
+        make_private(path).map_err(|error| StoreError::Io(path.to_owned(), error.to_string()))?;
     }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    distrust_file(&connection)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: the WAL is synced before a commit returns. NORMAL would lose answered keys in a power cut.
@@ -104,12 +106,64 @@ pub(crate) fn connect(
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // Destroyed keys are overwritten with zeros, not merely unlinked.
     connection.pragma_update(None, "secure_delete", "ON")?;
-    connection.pragma_update(None, "trusted_schema", "OFF")?;
     let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     let pages = i64::from(max_mebibytes) * 1024 * 1024 / page_bytes.max(512);
     connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// An empty file that is ours alone, unless there is one.
+fn make_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
+        .open(path)
+        .map(drop)
+}
+
+/// Whoever can write the file can write its schema, too. What the service has no use for, it does not run.
+fn distrust_file(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
+    connection.pragma_update(None, "cell_size_check", "ON")?;
+    connection.query_row("PRAGMA mmap_size = 0", [], |_| Ok(()))?;
+    Ok(())
+}
+
+/// Refuses a schema that is not exactly ours: no trigger, view, table or index more, and none less.
+pub(crate) fn verify(connection: &Connection) -> Result<(), StoreError> {
+    let ours = Connection::open_in_memory()?;
+    ours.execute_batch(TABLES)?;
+    let (expected, found) = (entries(&ours)?, entries(connection)?);
+    let differs = |one: &[Entry], other: &[Entry]| {
+        let different = one.iter().find(|entry| !other.contains(entry));
+        different.map(|(_, name, ..)| name.clone())
+    };
+    match differs(&found, &expected).or_else(|| differs(&expected, &found)) {
+        None => Ok(()),
+        Some(name) => Err(StoreError::Altered {
+            table: "sqlite_schema",
+            row: name,
+        }),
+    }
+}
+
+/// Type, name, table and text.
+type Entry = (String, String, String, Option<String>);
+
+fn entries(connection: &Connection) -> Result<Vec<Entry>, StoreError> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Whether a missing file may be created.

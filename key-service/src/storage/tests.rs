@@ -59,6 +59,10 @@ impl Fixture {
 
     fn edit(&self, sql: &str) {
         let connection = Connection::open(&self.config.database).unwrap();
+        // For what an editor keeps meanwhile: tables of their own would be noticed by themselves.
+        let side = self.folder.path().join("side.sqlite");
+        let attach = format!("ATTACH '{}' AS side", side.display());
+        connection.execute_batch(&attach).unwrap();
         connection.execute_batch(sql).unwrap();
     }
 
@@ -299,11 +303,11 @@ async fn a_deleted_row_is_noticed() {
 #[tokio::test]
 async fn an_older_row_put_back_is_noticed() {
     let fixture = Fixture::with_keys().await;
-    fixture.edit("CREATE TABLE kept AS SELECT * FROM key_version WHERE name = 'b'");
+    fixture.edit("CREATE TABLE side.kept AS SELECT * FROM key_version WHERE name = 'b'");
     let (database, opened) = fixture.open().unwrap();
     change(&opened.store, "b", 1, KeyState::Disabled).await;
     fixture.edit(
-        "DELETE FROM key_version WHERE name = 'b'; INSERT INTO key_version SELECT * FROM kept",
+        "DELETE FROM key_version WHERE name = 'b'; INSERT INTO key_version SELECT * FROM side.kept",
     );
     assert_eq!(
         read(&opened.store, "b", 1).await,
@@ -433,12 +437,12 @@ async fn settings_and_policy_files_stop_the_start() {
 #[tokio::test]
 async fn an_older_head_put_back_is_noticed() {
     let fixture = Fixture::with_keys().await;
-    fixture.edit("CREATE TABLE kept AS SELECT * FROM setting WHERE name = 'head'");
+    fixture.edit("CREATE TABLE side.kept AS SELECT * FROM setting WHERE name = 'head'");
     let (database, opened) = fixture.open().unwrap();
     change(&opened.store, "b", 1, KeyState::Disabled).await;
     close(opened);
     drop(database);
-    fixture.edit("REPLACE INTO setting SELECT * FROM kept");
+    fixture.edit("REPLACE INTO setting SELECT * FROM side.kept");
     assert_eq!(fixture.refused().id(), "storage.row_altered");
     fixture.edit("DELETE FROM decision WHERE sequence = 5");
     // The cut is consistent now; the key row still says that there was a decision 5.
@@ -766,4 +770,68 @@ async fn an_unreadable_file_is_not_a_database() {
     std::fs::write(&fixture.config.database, vec![7; 8192]).unwrap();
     assert_eq!(fixture.refused().id(), "storage.failed");
     tokio::time::sleep(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_schema_that_somebody_changed_is_refused() {
+    for (sql, name) in [
+        (
+            "CREATE TRIGGER quiet BEFORE INSERT ON decision BEGIN SELECT RAISE(IGNORE); END",
+            "quiet",
+        ),
+        ("CREATE VIEW seen AS SELECT * FROM key_version", "seen"),
+        ("CREATE TABLE more (a TEXT)", "more"),
+        ("DROP INDEX decision_mark", "decision_mark"),
+        (
+            "DROP INDEX decision_mark; CREATE INDEX decision_mark ON decision (mark)",
+            "decision_mark",
+        ),
+    ] {
+        let fixture = Fixture::with_keys().await;
+        fixture.edit(sql);
+        let expected = StoreError::Altered {
+            table: "sqlite_schema",
+            row: name.to_owned(),
+        };
+        assert_eq!(fixture.refused(), expected, "{sql}");
+        assert_eq!(
+            check(&fixture.config, &fixture.root_keys).unwrap_err(),
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_comes_while_serving_does_nothing() {
+    let fixture = Fixture::with_keys().await;
+    let (_database, opened) = fixture.open().unwrap();
+    fixture.edit("CREATE TRIGGER quiet BEFORE INSERT ON decision BEGIN SELECT RAISE(IGNORE); END");
+    let count = opened.head.count;
+    opened
+        .store
+        .write(|writing| writing.record(refusal("key.unknown")))
+        .await
+        .unwrap();
+    let connection = Connection::open(&fixture.config.database).unwrap();
+    let rows: i64 = connection
+        .query_row("SELECT count(*) FROM decision", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(u64::try_from(rows), Ok(count + 1));
+    close(opened);
+}
+
+#[tokio::test]
+async fn nobody_else_reaches_the_files_of_the_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::with_keys().await;
+    let (_database, opened) = fixture.open().unwrap();
+    create(&opened.store, "c", 1).await.unwrap();
+    let entries = std::fs::read_dir(fixture.folder.path()).unwrap();
+    let entries: Vec<_> = entries.map(Result::unwrap).collect();
+    assert!(entries.len() >= 3, "the database, its log, its lock");
+    for entry in entries {
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+    close(opened);
 }
