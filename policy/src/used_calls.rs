@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::Digest384;
+use crate::names::PersonName;
 use crate::order::MAX_CALLS;
 use crate::policy::AuthorisedCall;
 use crate::reason::{Reason, Refusal};
@@ -12,11 +13,13 @@ use crate::time::UnixMillis;
 #[derive(Debug)]
 pub struct UsedCalls {
     max_orders: usize,
+    max_orders_per_person: usize,
     orders: BTreeMap<Digest384, UsedOrder>,
 }
 
 #[derive(Debug)]
 struct UsedOrder {
+    requester: PersonName,
     expires: UnixMillis,
     /// One bit per counter, grown as needed, at most `MAX_CALLS` bits.
     used: Vec<u64>,
@@ -32,7 +35,18 @@ impl UsedCalls {
     pub fn new(max_orders: usize) -> Self {
         Self {
             max_orders,
+            max_orders_per_person: max_orders,
             orders: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers at most so many orders of one requester, so that one person who signs order after
+    /// order does not keep the others out until these expire.
+    #[must_use]
+    pub fn with_max_orders_per_person(self, max_orders_per_person: usize) -> Self {
+        Self {
+            max_orders_per_person,
+            ..self
         }
     }
 
@@ -41,18 +55,12 @@ impl UsedCalls {
     /// # Errors
     ///
     /// [`Reason::CallCounterReused`]; [`Reason::OrderTableFull`] if all remembered orders are
-    /// still valid; [`Reason::CallCounter`] above [`MAX_CALLS`].
+    /// still valid, or all that the requester may have; [`Reason::CallCounter`] above [`MAX_CALLS`].
     pub fn claim(&mut self, call: AuthorisedCall, now: UnixMillis) -> Result<FreshCall, Refusal> {
         // An expired order is refused before it comes here, so forgetting it loses nothing.
         self.orders.retain(|_, order| now < order.expires);
-        if !self.orders.contains_key(call.order()) && self.orders.len() >= self.max_orders {
-            return Err(Refusal::new(
-                Reason::OrderTableFull,
-                format!(
-                    "{} orders in use are remembered until they expire",
-                    self.max_orders
-                ),
-            ));
+        if !self.orders.contains_key(call.order()) {
+            self.check_room(&call.requester().person)?;
         }
         let (word, mask) = position(call.counter()).ok_or_else(|| {
             Refusal::new(
@@ -64,6 +72,7 @@ impl UsedCalls {
             .orders
             .entry(*call.order())
             .or_insert_with(|| UsedOrder {
+                requester: call.requester().person.clone(),
                 expires: call.expires(),
                 used: Vec::new(),
             });
@@ -80,6 +89,27 @@ impl UsedCalls {
                 format!("counter {} was used before", call.counter()),
             )),
         }
+    }
+
+    fn check_room(&self, requester: &PersonName) -> Result<(), Refusal> {
+        let full = |count: usize, whose: &str| {
+            Refusal::new(
+                Reason::OrderTableFull,
+                format!("{count} orders{whose} are in use and remembered until they expire"),
+            )
+        };
+        if self.orders.len() >= self.max_orders {
+            return Err(full(self.max_orders, ""));
+        }
+        let own = self
+            .orders
+            .values()
+            .filter(|order| order.requester == *requester)
+            .count();
+        if own >= self.max_orders_per_person {
+            return Err(full(own, &format!(" of {requester}")));
+        }
+        Ok(())
     }
 }
 

@@ -22,8 +22,11 @@ use crate::decisions::{Decision, DecisionChain, Outcome};
 use crate::rate::Buckets;
 use crate::trusted_time::BootMillis;
 
-/// Orders whose used calls are remembered at once; at 1250 bytes each this is 320 KiB.
-const MAX_ORDERS: usize = 256;
+/// Orders whose used calls are remembered at once; at 1250 bytes each this is 1.3 MiB, if all allow the most
+/// calls and all are used to the last.
+const MAX_ORDERS: usize = 1024;
+/// Of these, orders of one operator: a single one must not keep the others out for as long as an order may last.
+const MAX_ORDERS_PER_OPERATOR: usize = 64;
 /// Operators whose rates are kept at once.
 const MAX_OPERATORS: usize = 64;
 
@@ -62,7 +65,7 @@ impl Authority {
             boot_bundle: Digest384::from_bytes(policy.digest().0),
             policy,
             sessions: Sessions::new(max_sessions, limits.sessions_per_minute, now.boot),
-            used: UsedCalls::new(MAX_ORDERS),
+            used: UsedCalls::new(MAX_ORDERS).with_max_orders_per_person(MAX_ORDERS_PER_OPERATOR),
             operators: Buckets::new(limits.calls_per_minute, MAX_OPERATORS),
             chain: DecisionChain::start(),
         }

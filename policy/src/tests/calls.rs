@@ -304,6 +304,51 @@ fn a_full_table_forgets_only_what_expired() {
 }
 
 #[test]
+fn one_person_does_not_fill_the_table() {
+    let authorised = |nonce: u8, requester: &str| {
+        let head = OrderHead {
+            nonce: [nonce; 16],
+            ..head(requester)
+        };
+        let order = ReadOrder {
+            head,
+            ..read_order()
+        };
+        let order = signed_order(&Order::Read(order).to_toml(), requester, &[]);
+        two_on_call()
+            .authorise_order(&order, &context(NOW))
+            .unwrap()
+    };
+    let mut used = UsedCalls::new(8).with_max_orders_per_person(2);
+    let mut claim = |order: &AuthorisedOrder, counter, requester| {
+        let signed = signed_call(&call(order, counter), requester);
+        let authorised = two_on_call().authorise_call(order, &signed, &SESSION, NOW)?;
+        used.claim(authorised, NOW).map(|_| ())
+    };
+    let (first, second) = (authorised(1, "olga"), authorised(2, "olga"));
+    claim(&first, 0, "olga").unwrap();
+    claim(&second, 0, "olga").unwrap();
+    refused(
+        claim(&authorised(3, "olga"), 0, "olga"),
+        Reason::OrderTableFull,
+    );
+    claim(&first, 1, "olga").unwrap(); // Known orders go on.
+    claim(&authorised(4, "oscar"), 0, "oscar").unwrap();
+}
+
+/// The usual policy, in which Oscar is on call as well.
+fn two_on_call() -> Policy {
+    let from = "roles = [\"maintainer\"]";
+    let text = with(
+        &genesis_text(),
+        from,
+        "roles = [\"on-call\", \"maintainer\"]",
+    );
+    let file = signed(&text, Namespace::Policy, &["alice", "bob"]);
+    Policy::from_genesis(&file, &file.digest(), NOW).unwrap()
+}
+
+#[test]
 fn the_largest_order_fits() {
     let head = head("olga");
     let order = signed_read(ReadOrder {
