@@ -4,7 +4,7 @@ use std::fmt;
 
 use narthex_nsm::NsmError;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, ConfigFault};
 use crate::sandbox::SandboxError;
 
 /// Why the agent does not start, or ends.
@@ -65,6 +65,10 @@ impl AgentError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::PcrAlreadyExtended | Self::PcrNotLocked => 1,
+            Self::Config(ConfigError {
+                fault: ConfigFault::File,
+                ..
+            }) => 3,
             Self::Config(_) | Self::LocalAsInit => 2,
             Self::Nsm(_)
             | Self::NsmDocument

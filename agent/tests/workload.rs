@@ -674,6 +674,56 @@ fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
     });
 }
 
+/// A revocation must not wait for an operator's restart with ten minutes of grace, nor be followed by its start.
+#[test]
+fn withdrawing_cuts_a_restart_short_and_lasts() {
+    run(async {
+        let place = Place::new();
+        let script = "trap '' TERM; cat \"$NARTHEX_KEYS/k\" > \"$OUT/key\"; : > \"$OUT/up\"; \
+             while [ -e \"$NARTHEX_KEYS/k\" ]; do sleep 0.02; done; : > \"$OUT/wiped\"; \
+             while :; do sleep 1; done";
+        let workload = place.workload(
+            script,
+            "restart = \"always\"\nrestart_delay_millis = 10\nstop_grace_millis = 1500",
+        );
+        workload.deliver_keys(vec![key("k", b"one")]).await.unwrap();
+        workload.start().await.unwrap();
+        until("the workload", || place.out().join("up").exists()).await;
+        let restarting = workload.clone();
+        let restart = tokio::task::spawn_local(async move {
+            restarting.restart(Some(Duration::from_secs(600))).await
+        });
+        until("the stop", || {
+            workload.snapshot().state == WorkloadState::Stopping
+        })
+        .await;
+        let began = std::time::Instant::now();
+        let withdrawing = workload.clone();
+        let withdrawn = tokio::task::spawn_local(async move { withdrawing.withdraw().await });
+        until("the keys' end", || place.out().join("wiped").exists()).await;
+        assert!(
+            began.elapsed() < Duration::from_millis(1400),
+            "within the grace time"
+        );
+        withdrawn.await.unwrap().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert_eq!(restart.await.unwrap(), Err(WorkloadError::Withdrawn));
+        // Nothing starts it, and nothing gives it keys.
+        assert_eq!(workload.start().await, Err(WorkloadError::Withdrawn));
+        let keys = vec![key("k", b"two")];
+        assert_eq!(
+            workload.deliver_keys(keys).await,
+            Err(WorkloadError::Withdrawn)
+        );
+        assert_eq!(workload.snapshot().state, WorkloadState::Stopped);
+        assert_eq!(workload.snapshot().restarts, 0);
+        workload.permit();
+        workload.start().await.unwrap();
+        assert_eq!(workload.snapshot().restarts, 1);
+        workload.stop(None).await.unwrap();
+    });
+}
+
 #[test]
 fn without_a_workload_only_a_restart_is_an_error() {
     run(async {

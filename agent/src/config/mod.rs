@@ -283,10 +283,8 @@ impl Config {
         if text.len() > MAX_CONFIG_BYTES {
             return Err(ConfigError::rule("file", "is longer than 64 KiB"));
         }
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError {
-            field: String::from("file"),
-            rule: error.to_string(),
-        })?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::rule("file", &error.to_string()))?;
         check::check(&config)?;
         Ok(config)
     }
@@ -309,6 +307,11 @@ impl Config {
         let unreadable = |error: std::io::Error| ConfigError {
             field: path.display().to_string(),
             rule: format!("cannot be read: {error}"),
+            fault: match error.kind() {
+                // Not UTF-8.
+                std::io::ErrorKind::InvalidData => ConfigFault::Content,
+                _ => ConfigFault::File,
+            },
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut text = String::new();
@@ -384,6 +387,17 @@ pub struct ConfigError {
     pub field: String,
     /// What is wrong with it, continuing the field's name.
     pub rule: String,
+    /// Whose fault it is.
+    pub fault: ConfigFault,
+}
+
+/// Whether a configuration is wrong, or its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigFault {
+    /// What it says breaks a rule.
+    Content,
+    /// The file cannot be read.
+    File,
 }
 
 impl ConfigError {
@@ -391,6 +405,7 @@ impl ConfigError {
         Self {
             field: String::from(field),
             rule: String::from(rule),
+            fault: ConfigFault::Content,
         }
     }
 }

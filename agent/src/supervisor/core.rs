@@ -182,11 +182,11 @@ impl Core {
                 self.workload_started.set(false);
                 self.keyring.borrow_mut().wipe();
                 // Errors show in the workload's state; there is nothing else to be done about them here.
-                let _ = self.workload.wipe_keys().await;
-                let _ = self.workload.stop(None).await;
+                let _ = self.workload.withdraw().await;
             }
             (false, true) => {
                 self.revoked.set(false);
+                self.workload.permit();
                 self.notices.say("this release is no longer revoked", "");
                 self.authority.borrow_mut().record_event(
                     Outcome::Accepted,

@@ -22,6 +22,15 @@ pub struct WorkloadHandle {
     orders: mpsc::UnboundedSender<Order>,
     observed: Rc<RefCell<Observed>>,
     exits: watch::Receiver<u64>,
+    permission: watch::Sender<Permission>,
+}
+
+/// Whether the workload may run and have keys. Beside the orders, which are obeyed one after the other, so that it
+/// reaches a runner that is still busy with the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Permission {
+    Granted,
+    Withdrawn,
 }
 
 /// What the runner is asked to do.
@@ -44,6 +53,8 @@ pub enum WorkloadError {
     NotStarted(LaunchStep, i32),
     /// It was killed, but so many of its processes would not die in time.
     Survivors(u32),
+    /// It may not run: [`WorkloadHandle::withdraw`].
+    Withdrawn,
     /// The key files could not be written or removed; the kernel's error number.
     KeyFiles(i32),
     /// The task behind the handle has ended: the agent is shutting down.
@@ -57,6 +68,7 @@ impl WorkloadError {
             Self::NotConfigured => "workload.not_configured",
             Self::NotStarted(..) => "workload.not_started",
             Self::Survivors(_) => "workload.survivors",
+            Self::Withdrawn => "workload.withdrawn",
             Self::KeyFiles(_) => "workload.key_files",
             Self::Gone => "workload.gone",
         }
@@ -89,6 +101,7 @@ impl fmt::Display for WorkloadError {
                     "{count} processes of the workload could not be killed in time"
                 )
             }
+            Self::Withdrawn => formatter.write_str("the workload may not run"),
             Self::KeyFiles(error) => write!(formatter, "the key files: {}", system(error)),
             Self::Gone => formatter.write_str("the agent is shutting down"),
         }
@@ -150,17 +163,20 @@ pub struct WorkloadSnapshot {
 pub fn spawn(settings: Option<WorkloadSettings>) -> WorkloadHandle {
     let (orders, inbox) = mpsc::unbounded_channel();
     let (exit_count, exits) = watch::channel(0);
+    let (permission, permitted) = watch::channel(Permission::Granted);
     let observed = Rc::new(RefCell::new(Observed::default()));
     tokio::task::spawn_local(runner::run(
         settings,
         inbox,
         exit_count,
         Rc::clone(&observed),
+        permitted,
     ));
     WorkloadHandle {
         orders,
         observed,
         exits,
+        permission,
     }
 }
 
@@ -213,6 +229,25 @@ impl WorkloadHandle {
     /// [`WorkloadError::KeyFiles`]; every file has been tried by then, and the keys are forgotten.
     pub async fn wipe_keys(&self) -> Result<(), WorkloadError> {
         self.ask(Order::WipeKeys).await
+    }
+
+    /// Takes keys and life away, whatever was ordered before: a stop under way with a longer grace time is
+    /// cut to the configured one and its key files are wiped at once, and nothing starts the workload,
+    /// neither a restart under way nor the restart policy, until [`WorkloadHandle::permit`]. Returns when
+    /// nothing of it is left.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkloadHandle::wipe_keys`] and [`WorkloadHandle::stop`]; both have been tried by then.
+    pub async fn withdraw(&self) -> Result<(), WorkloadError> {
+        self.permission.send_replace(Permission::Withdrawn);
+        let wiped = self.wipe_keys().await;
+        self.stop(None).await.and(wiped)
+    }
+
+    /// Ends what [`WorkloadHandle::withdraw`] began. Starts nothing.
+    pub fn permit(&self) {
+        self.permission.send_replace(Permission::Granted);
     }
 
     /// What it is doing, and what became of it so far.

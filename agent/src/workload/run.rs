@@ -1,6 +1,7 @@
 //! One run of the workload: everything that exists from its start to its end, and nothing longer.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -14,11 +15,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::cgroup::{ControlGroup, ControlGroupUsage};
 use super::exit::{ExitKind, LaunchStep};
-use super::handle::WorkloadError;
+use super::handle::{Permission, WorkloadError};
 use super::key_files::{KeyDirectory, KeyFile};
 use super::measures::{Confinement, ConfinementMeasure, MeasureSet};
 use super::messages::{Descriptor, Event, LaunchOrder, MAX_EVENT_BYTES, send_order};
@@ -162,18 +164,41 @@ impl Run {
         }
     }
 
-    /// Asks it to end, and waits until it has, by force after the grace time.
-    pub(super) async fn stop(mut self, grace: Duration) -> RunEnd {
+    /// Asks it to end, and waits until it has, by force after the grace time. When the permission to run is
+    /// withdrawn, its keys are wiped at once and it has no more than `withdrawn_grace` left.
+    pub(super) async fn stop(
+        mut self,
+        grace: Duration,
+        withdrawn_grace: Duration,
+        permission: watch::Receiver<Permission>,
+    ) -> RunEnd {
+        let ended = tokio::select! {
+            biased;
+            () = withdrawn(permission) => None,
+            ended = self.end_within(grace) => Some(ended),
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                // What cannot be wiped now is tried again when the run is torn down.
+                let _ = self.keys.clear();
+                self.end_within(grace.min(withdrawn_grace)).await
+            }
+        };
+        self.finish(ended).await
+    }
+
+    /// One command to the shepherd, which counts from the last it gets.
+    async fn end_within(&mut self, grace: Duration) -> Ended {
         let grace_millis = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
         // A shepherd that has gone already is noticed by the wait.
         let _ = self.control.write_all(&grace_millis.to_be_bytes()).await;
-        let ended = tokio::time::timeout(grace.saturating_add(KILL_TIMEOUT), self.ended())
+        tokio::time::timeout(grace.saturating_add(KILL_TIMEOUT), self.ended())
             .await
             .unwrap_or(Ended {
                 kind: ExitKind::Unknown,
                 survivors: 1,
-            });
-        self.finish(ended).await
+            })
     }
 
     /// Wipes the keys and removes what belonged to the run.
@@ -253,6 +278,14 @@ impl Run {
                 Ok(_) | Err(_) => return None,
             }
         }
+    }
+}
+
+/// Returns when the workload may no longer run; never if nobody can say so any more.
+async fn withdrawn(mut permission: watch::Receiver<Permission>) {
+    let found = permission.wait_for(|permission| *permission == Permission::Withdrawn);
+    if found.await.is_err() {
+        pending::<()>().await;
     }
 }
 

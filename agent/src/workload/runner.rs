@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 
 use super::cgroup::ControlGroupUsage;
 use super::exit::{ExitKind, ExitRecord};
-use super::handle::{Order, WorkloadError, WorkloadSnapshot, WorkloadState};
+use super::handle::{Order, Permission, WorkloadError, WorkloadSnapshot, WorkloadState};
 use super::key_files::KeyFile;
 use super::measures::Confinement;
 use super::restart::{Next, RestartDecider};
@@ -93,6 +93,7 @@ pub(super) async fn run(
     mut inbox: mpsc::UnboundedReceiver<Order>,
     exits: watch::Sender<u64>,
     observed: Rc<RefCell<Observed>>,
+    permission: watch::Receiver<Permission>,
 ) {
     let Some(settings) = settings else {
         return answer_without_workload(inbox).await;
@@ -102,6 +103,7 @@ pub(super) async fn run(
         settings,
         exits,
         observed,
+        permission,
         restarts,
         keys: Vec::new(),
         current: None,
@@ -156,6 +158,7 @@ struct Runner {
     settings: WorkloadSettings,
     exits: watch::Sender<u64>,
     observed: Rc<RefCell<Observed>>,
+    permission: watch::Receiver<Permission>,
     restarts: RestartDecider,
     keys: Vec<KeyFile>,
     current: Option<Run>,
@@ -189,6 +192,12 @@ impl Runner {
     }
 
     async fn launch(&mut self) -> Result<(), WorkloadError> {
+        if *self.permission.borrow() == Permission::Withdrawn {
+            let mut observed = self.observed.borrow_mut();
+            observed.state = WorkloadState::Stopped;
+            observed.next_start = None;
+            return Err(WorkloadError::Withdrawn);
+        }
         let counts = {
             let mut observed = self.observed.borrow_mut();
             observed.state = WorkloadState::Starting;
@@ -241,7 +250,9 @@ impl Runner {
             return Ok(());
         };
         self.observed.borrow_mut().state = WorkloadState::Stopping;
-        let end = run.stop(grace.unwrap_or(self.settings.grace)).await;
+        let configured = self.settings.grace;
+        let grace = grace.unwrap_or(configured);
+        let end = run.stop(grace, configured, self.permission.clone()).await;
         let survivors = end.survivors;
         self.record(end, Asked::Yes);
         if survivors > 0 {
@@ -307,6 +318,9 @@ impl Runner {
     }
 
     fn deliver_keys(&mut self, keys: Vec<KeyFile>) -> Result<(), WorkloadError> {
+        if *self.permission.borrow() == Permission::Withdrawn {
+            return Err(WorkloadError::Withdrawn);
+        }
         if let Some(run) = &mut self.current {
             run.publish_keys(&keys)?;
         }
