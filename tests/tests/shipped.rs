@@ -15,7 +15,7 @@ use narthex_channel::diagnostics::{FieldName, State, Value};
 use narthex_policy::Action;
 use narthex_tests::lab::process::{Process, Said, mentions};
 use narthex_tests::lab::programs::Programs;
-use narthex_tests::lab::service::Root;
+use narthex_tests::lab::service::{Root, metrics};
 use narthex_tests::lab::{Lab, RELEASE};
 
 const REASON: &str = "chain.development_root";
@@ -150,8 +150,22 @@ fn the_shipped_service_releases_nothing_to_a_mock_agent() {
     let said = Said::by(lab.folder(), adversary, &arguments);
     assert_eq!((said.code, said.out.trim()), (Some(1), REASON), "{said:#?}");
 
-    let log = lab.service.as_ref().expect("a service").log();
-    assert!(mentions(&log, REASON) && !log.contains("released"), "{log}");
+    // Nothing was released, and the refusals left a record.
+    let service = lab.service.as_ref().expect("a service");
+    assert!(!service.log().contains("released"), "{}", service.log());
+    let metrics = metrics(service);
+    let counted = metrics.lines().find_map(|line| {
+        let labels = format!("{{kind=\"release\",outcome=\"refused\",reason=\"{REASON}\"}} ");
+        line.strip_prefix("narthex_decisions_total")?
+            .strip_prefix(&labels)?
+            .parse()
+            .ok()
+    });
+    assert!(counted >= Some(2), "{metrics}");
+    assert!(
+        !metrics.contains("outcome=\"accepted\",reason=\"released"),
+        "{metrics}"
+    );
     lab.stop_service();
 }
 

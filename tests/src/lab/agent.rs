@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use narthex_agent::sandbox::{FULL_LANDLOCK_ABI, kernel_landlock_abi};
 use narthex_channel::Address;
 
 use super::people::People;
@@ -139,8 +140,13 @@ pub fn configuration(runtime: &Path, gate: &Path, people: &People, plan: &AgentP
         text += &format!("[[keys.key]]\nname = \"{key}\"\n");
     }
     let listen = unix_address(gate);
+    // A kernel whose Landlock lacks something needs the visible setting that says so.
+    let older = match kernel_landlock_abi() >= FULL_LANDLOCK_ABI {
+        true => "",
+        false => "insecure_older_landlock = true\n",
+    };
     text += &format!(
-        "[gate]\nlisten = \"{listen}\"\n{}{gate_lines}\n",
+        "[gate]\nlisten = \"{listen}\"\n{}{older}{gate_lines}\n",
         user(64_002)
     );
     if let Some(workload) = workload {

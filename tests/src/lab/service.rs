@@ -1,6 +1,8 @@
 //! The key service as a process.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use super::process::{Process, Said};
@@ -50,6 +52,26 @@ pub fn run(folder: &Path, program: &Path) -> Process {
     let mut service = Process::start(folder, "service", program, &arguments);
     service.await_texts(SERVING, starts + 1);
     service
+}
+
+/// The page of metrics of a running service.
+#[must_use]
+pub fn metrics(service: &Process) -> String {
+    let log = service.log();
+    let line = log
+        .lines()
+        .rev()
+        .find(|line| line.contains("purpose=\"http\""));
+    let (_, address) = line
+        .and_then(|line| line.split_once("tcp:"))
+        .expect("where it listens");
+    let mut stream =
+        TcpStream::connect(address.trim_end_matches('"')).expect("the page's listener");
+    let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).expect("a request");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("the page");
+    page
 }
 
 /// What it says when it serves.
