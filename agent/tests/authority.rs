@@ -14,7 +14,7 @@
 mod world;
 
 use narthex_agent::config::KeysConfig;
-use narthex_agent::supervisor::authority::{Authority, Now};
+use narthex_agent::supervisor::authority::{Authority, KeysWithheld, Now};
 use narthex_agent::supervisor::identity::Identity;
 use narthex_agent::supervisor::keyring::{KeyFailure, Keyring};
 use narthex_agent::supervisor::policy_watch::{Changes, Intake};
@@ -82,7 +82,7 @@ impl Scene {
             document_bytes: 0,
             timestamp: now.trusted,
         };
-        authority.session_attested(1, attested).unwrap();
+        authority.session_attested(1, &H, attested).unwrap();
         Self {
             world,
             authority,
@@ -317,6 +317,23 @@ fn sessions_are_looked_up_and_bytes_are_read_strictly() {
     );
 }
 
+/// A gate that gives a number to another session while the first one's document is being made.
+#[test]
+fn a_document_counts_for_the_session_it_was_made_for() {
+    let mut scene = Scene::new(World::new(), "");
+    let (h2, now) = (HandshakeHash::from_bytes([2; 32]), scene.now);
+    let attested = *scene.authority.session(1).unwrap().attested().unwrap();
+    scene.authority.close_session(1);
+    scene.authority.open_session(1, h2, now).unwrap();
+    let late = scene.authority.session_attested(1, &H, attested);
+    assert_eq!(late, Err(SessionRefusal::Unknown));
+    scene.authority.abandon_session(1, &H);
+    let session = scene.authority.session(1).expect("the other session stays");
+    assert!(session.attested().is_none());
+    scene.authority.abandon_session(1, &h2);
+    assert!(scene.authority.session(1).is_none());
+}
+
 #[test]
 fn the_statement_says_what_is_in_force() {
     let mut scene = Scene::new(World::new(), "");
@@ -440,7 +457,10 @@ fn wanted(version: &str) -> KeysConfig {
 
 /// A policy that commits to these versions of the key `db`, each being `KEY`.
 fn committed(versions: &[u32]) -> Policy {
-    let mut world = World::new();
+    committed_by(&mut World::new(), versions)
+}
+
+fn committed_by(world: &mut World, versions: &[u32]) -> Policy {
     let name = KeyName::new("db").unwrap();
     let list: Vec<String> = versions
         .iter()
@@ -493,6 +513,43 @@ fn a_key_that_the_policy_commits_to_is_held_until_it_is_wiped() {
     );
     keyring.wipe();
     assert!(!keyring.is_complete());
+}
+
+#[test]
+fn a_stopped_key_is_not_taken_whatever_the_service_says() {
+    let mut world = World::new();
+    let mut policy = committed_by(&mut world, &[1]);
+    policy
+        .add_stop(&world.stop_key(1, "db"), system_now())
+        .unwrap();
+    let mut keyring = Keyring::new(&wanted("")).unwrap();
+    let taken = fetch(&mut keyring, &policy, H, |envelope| {
+        release(envelope, &H, KEY)
+    });
+    assert_eq!(taken, Err(KeyFailure::Stopped));
+    assert!(!keyring.is_complete());
+}
+
+#[test]
+fn keys_are_withheld_by_the_policy_as_it_is_now() {
+    let mut scene = Scene::new(World::new(), "");
+    assert_eq!(scene.authority.may_have_keys(scene.now), Ok(()));
+    let release_expired = scene.later(100 * HOUR);
+    assert_eq!(
+        scene.authority.may_have_keys(release_expired),
+        Err(KeysWithheld::Release(ReleaseState::Expired))
+    );
+    let policy_expired = scene.later(1000 * HOUR);
+    assert_eq!(
+        scene.authority.may_have_keys(policy_expired),
+        Err(KeysWithheld::PolicyExpired)
+    );
+    let revoked = scene.world.release(2, "revoked");
+    scene.authority.add_release(&revoked, scene.now).unwrap();
+    assert_eq!(
+        scene.authority.may_have_keys(scene.now),
+        Err(KeysWithheld::Release(ReleaseState::Revoked))
+    );
 }
 
 #[test]

@@ -45,6 +45,15 @@ impl Now {
     }
 }
 
+/// Why this enclave may not be given keys now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysWithheld {
+    /// The policy in force has expired.
+    PolicyExpired,
+    /// The policy in force does not list this release as current or previous.
+    Release(ReleaseState),
+}
+
 /// The authority of one boot.
 pub struct Authority {
     identity: Identity,
@@ -125,6 +134,22 @@ impl Authority {
         self.policy.is_expired(now.policy())
     }
 
+    /// Whether this enclave may be given keys now: the bundle in force has not expired, and lists this release as
+    /// current or previous.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysWithheld`].
+    pub fn may_have_keys(&self, now: Now) -> Result<(), KeysWithheld> {
+        if self.is_expired(now) {
+            return Err(KeysWithheld::PolicyExpired);
+        }
+        match self.release_state(now) {
+            ReleaseState::Current | ReleaseState::Previous => Ok(()),
+            other => Err(KeysWithheld::Release(other)),
+        }
+    }
+
     /// The session statement as of now.
     pub fn statement(&self, now: Now) -> SessionStatement {
         SessionStatement {
@@ -180,9 +205,15 @@ impl Authority {
     pub fn session_attested(
         &mut self,
         connection: u32,
+        handshake_hash: &HandshakeHash,
         attested: Attested,
     ) -> Result<(), SessionRefusal> {
-        self.sessions.attest(connection, attested)
+        self.sessions.attest(connection, handshake_hash, attested)
+    }
+
+    /// Forgets a session that could not be attested.
+    pub fn abandon_session(&mut self, connection: u32, handshake_hash: &HandshakeHash) {
+        self.sessions.abandon(connection, handshake_hash);
     }
 
     /// The session on `connection`.

@@ -302,7 +302,7 @@ impl Core {
             let (document, attested) = self.attest(binding, None).await?;
             self.authority
                 .borrow_mut()
-                .session_attested(connection, attested)?;
+                .session_attested(connection, &handshake_hash, attested)?;
             let welcome = Welcome {
                 document,
                 statement,
@@ -316,7 +316,9 @@ impl Core {
                 Ok(content.to_vec())
             }
             Err(refusal) => {
-                self.authority.borrow_mut().close_session(connection);
+                self.authority
+                    .borrow_mut()
+                    .abandon_session(connection, &handshake_hash);
                 Err(refusal)
             }
         }

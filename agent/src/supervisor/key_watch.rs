@@ -8,6 +8,7 @@ use narthex_channel::{HandshakeHash, Message, StaticPublic, UnixMillis};
 use narthex_nsm::AttestationRequest;
 use zeroize::Zeroizing;
 
+use super::authority::KeysWithheld;
 use super::core::Core;
 use super::exchange::{ExchangeFailure, Peer};
 use super::jitter;
@@ -21,10 +22,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// Why an attempt was not made, or failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum FetchFailure {
-    /// The policy in force has expired.
-    PolicyExpired,
-    /// The policy in force does not list this release as current or previous.
-    Release(ReleaseState),
+    /// The policy in force withholds keys from this enclave.
+    Withheld(KeysWithheld),
     /// The policy names no key service.
     NoService,
     /// The exchange.
@@ -36,10 +35,10 @@ enum FetchFailure {
 impl FetchFailure {
     fn id(&self) -> &str {
         match self {
-            Self::PolicyExpired => "keys.policy_expired",
-            Self::Release(ReleaseState::Revoked) => "keys.release_revoked",
-            Self::Release(ReleaseState::Expired) => "keys.release_expired",
-            Self::Release(_) => "keys.release_unknown",
+            Self::Withheld(KeysWithheld::PolicyExpired) => "keys.policy_expired",
+            Self::Withheld(KeysWithheld::Release(ReleaseState::Revoked)) => "keys.release_revoked",
+            Self::Withheld(KeysWithheld::Release(ReleaseState::Expired)) => "keys.release_expired",
+            Self::Withheld(KeysWithheld::Release(_)) => "keys.release_unknown",
             Self::NoService => "keys.no_service",
             Self::Exchange(failure) => failure.id(),
             // For the person at `--local`: what the authenticated service gave as its reason.
@@ -51,8 +50,8 @@ impl FetchFailure {
     /// For the record, which takes closed ids only.
     fn recorded_id(&self) -> &'static str {
         match self {
-            Self::PolicyExpired => "keys.policy_expired",
-            Self::Release(_) => "keys.release",
+            Self::Withheld(KeysWithheld::PolicyExpired) => "keys.policy_expired",
+            Self::Withheld(KeysWithheld::Release(_)) => "keys.release",
             Self::NoService => "keys.no_service",
             Self::Exchange(failure) => failure.id(),
             Self::Keys(failure) => failure.id(),
@@ -143,11 +142,13 @@ async fn fetch(core: &Rc<Core>) -> Result<(), FetchFailure> {
     let Some(handshake_hash) = session else {
         return Err(FetchFailure::Exchange(ExchangeFailure::Timeout));
     };
-    // The release may have been revoked while the answer was on its way.
-    if core.revoked.get() {
-        return Err(FetchFailure::Release(ReleaseState::Revoked));
-    }
+    // The release may have been revoked, or the policy have expired, while the answer was on its way. From here
+    // to the order to deliver nothing else runs, and `receive` judges by the policy as it is now.
     let now = core.now();
+    core.authority
+        .borrow()
+        .may_have_keys(now)
+        .map_err(FetchFailure::Withheld)?;
     core.keyring
         .borrow_mut()
         .receive(
@@ -174,14 +175,9 @@ async fn fetch(core: &Rc<Core>) -> Result<(), FetchFailure> {
 /// Whether keys may be asked for at all, and where.
 fn key_service(core: &Core) -> Result<Peer, FetchFailure> {
     let authority = core.authority.borrow();
-    let now = core.now();
-    if authority.is_expired(now) {
-        return Err(FetchFailure::PolicyExpired);
-    }
-    match authority.release_state(now) {
-        ReleaseState::Current | ReleaseState::Previous => {}
-        other => return Err(FetchFailure::Release(other)),
-    }
+    authority
+        .may_have_keys(core.now())
+        .map_err(FetchFailure::Withheld)?;
     let address = core.key_service.clone().ok_or(FetchFailure::NoService)?;
     let identity = authority.policy().bundle().key_service.as_ref();
     let static_key = identity.ok_or(FetchFailure::NoService)?.static_key;

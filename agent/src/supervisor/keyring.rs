@@ -52,6 +52,8 @@ pub enum KeyFailure {
     OlderVersion,
     /// A key does not open, or is not the one its envelope names.
     Seal(SealError),
+    /// A stop statement names the key.
+    Stopped,
     /// The policy in force names no commitment for this version of this key.
     NoCommitment,
     /// The key is not the one the policy commits to: somebody feeds the workload a key of their own.
@@ -68,6 +70,7 @@ impl KeyFailure {
             Self::OtherVersion => "keys.other_version",
             Self::OlderVersion => "keys.older_version",
             Self::Seal(error) => error.id(),
+            Self::Stopped => "keys.stopped",
             Self::NoCommitment => "keys.no_commitment",
             Self::WrongCommitment => "keys.wrong_commitment",
         }
@@ -207,6 +210,7 @@ impl Keyring {
         }
         let opened = self.wanted.iter().zip(&sealed).map(|(wanted, sealed)| {
             self.check_identity(wanted, sealed)?;
+            check_not_stopped(policy, wanted)?;
             let bytes = pending
                 .recipient
                 .open(handshake_hash, sealed)
@@ -247,6 +251,15 @@ impl Keyring {
             return Err(KeyFailure::OlderVersion);
         }
         Ok(())
+    }
+}
+
+/// The service refuses a stopped key as well; it may not have heard of the stop, or not care.
+fn check_not_stopped(policy: &Policy, wanted: &WantedKey) -> Result<(), KeyFailure> {
+    let name = narthex_policy::KeyName::new(wanted.name.as_str());
+    match name {
+        Ok(name) if !policy.is_key_stopped(&name) => Ok(()),
+        Ok(_) | Err(_) => Err(KeyFailure::Stopped),
     }
 }
 

@@ -140,15 +140,22 @@ impl Sessions {
         Ok(())
     }
 
-    /// Notes what was attested.
+    /// Notes what was attested for the session with this handshake hash.
     ///
     /// # Errors
     ///
-    /// [`SessionRefusal::Unknown`] when the session ended meanwhile.
-    pub fn attest(&mut self, connection: u32, attested: Attested) -> Result<(), SessionRefusal> {
+    /// [`SessionRefusal::Unknown`] when the session ended meanwhile, also when the gate gave its number to
+    /// another since: that one has not been attested.
+    pub fn attest(
+        &mut self,
+        connection: u32,
+        handshake_hash: &HandshakeHash,
+        attested: Attested,
+    ) -> Result<(), SessionRefusal> {
         let session = self
             .sessions
             .get_mut(&connection)
+            .filter(|session| session.handshake_hash == *handshake_hash)
             .ok_or(SessionRefusal::Unknown)?;
         session.attested = Some(attested);
         Ok(())
@@ -180,6 +187,16 @@ impl Sessions {
     /// The session on `connection`.
     pub fn get(&self, connection: u32) -> Option<&Session> {
         self.sessions.get(&connection)
+    }
+
+    /// Forgets a session whose document could not be made, unless its number is another's by now.
+    pub fn abandon(&mut self, connection: u32, handshake_hash: &HandshakeHash) {
+        if self
+            .get(connection)
+            .is_some_and(|session| session.handshake_hash == *handshake_hash)
+        {
+            self.close(connection);
+        }
     }
 
     /// Forgets a session.
@@ -234,14 +251,17 @@ mod tests {
             sessions.attempt(1, NOW).unwrap_err(),
             SessionRefusal::NotAttested
         );
-        sessions.attest(1, attested()).unwrap();
+        sessions.attest(1, &hash(1), attested()).unwrap();
         assert_eq!(sessions.attempt(1, NOW).unwrap().handshake_hash(), &hash(1));
         sessions.close(1);
         assert_eq!(
             sessions.attempt(1, NOW).unwrap_err(),
             SessionRefusal::Unknown
         );
-        assert_eq!(sessions.attest(1, attested()), Err(SessionRefusal::Unknown));
+        assert_eq!(
+            sessions.attest(1, &hash(1), attested()),
+            Err(SessionRefusal::Unknown)
+        );
     }
 
     #[test]
@@ -280,7 +300,7 @@ mod tests {
     fn attempts_are_limited() {
         let mut sessions = Sessions::new(1, 2, NOW);
         sessions.open(1, hash(1), NOW).unwrap();
-        sessions.attest(1, attested()).unwrap();
+        sessions.attest(1, &hash(1), attested()).unwrap();
         for _ in 0..ATTEMPTS_PER_MINUTE {
             sessions.attempt(1, NOW).unwrap();
         }

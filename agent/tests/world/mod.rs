@@ -175,6 +175,16 @@ impl World {
         self.signed(text, Namespace::Release, &["alice", "bob"])
     }
 
+    /// A stop statement about a key.
+    pub fn stop_key(&self, serial: u64, key: &str) -> SignedFile {
+        let text = format!(
+            "schema = \"narthex/stop/v1\"\nproject = \"agent-tests\"\nserial = {serial}\n\
+             issued = {}\nkeys = [\"{key}\"]\n",
+            self.issued
+        );
+        self.signed(text, Namespace::Stop, &["carol"])
+    }
+
     /// A stop statement about a person.
     pub fn stop_person(&self, serial: u64, person: &str) -> SignedFile {
         let text = format!(

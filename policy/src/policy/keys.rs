@@ -68,7 +68,7 @@ impl Policy {
                 format!("the policy has no rule for {key}"),
             )
         })?;
-        if self.effective_stops().any(|stop| stop.stops_key(key)) {
+        if self.is_key_stopped(key) {
             return Err(Refusal::new(
                 Reason::KeyStopped,
                 format!("a stop statement names {key}"),
@@ -111,6 +111,11 @@ impl Policy {
             max_document_age: rule.max_document_age,
             commitments: rule.commitments.clone(),
         })
+    }
+
+    /// Whether a stop statement names the key: then nobody is given it.
+    pub fn is_key_stopped(&self, key: &KeyName) -> bool {
+        self.effective_stops().any(|stop| stop.stops_key(key))
     }
 
     /// DESIGN section 6: the newest bundle, or the previous one until `previous_accepted_until`,
