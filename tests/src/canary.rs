@@ -38,11 +38,14 @@ impl Canary {
     }
 }
 
+/// One form of a canary: whose, its name, its bytes.
+type Form<'c> = (&'c Canary, &'c str, &'c [u8]);
+
 /// The first leak of any of `canaries` into `haystack`. Millions of bytes are searched for hundreds of forms,
 /// so each place is compared only with the forms that begin like it.
 #[must_use]
 pub fn search(haystack: &[u8], canaries: &[Canary]) -> Option<Leak> {
-    let mut by_start: HashMap<&[u8], Vec<(&Canary, &str, &[u8])>> = HashMap::new();
+    let mut by_start: HashMap<&[u8], Vec<Form<'_>>> = HashMap::new();
     let mut likely = vec![false; 1 << 16];
     for canary in canaries {
         for (name, form) in &canary.forms {

@@ -11,6 +11,7 @@ use narthex_channel::{Digest384, ModuleId, UnixMillis};
 ///
 /// If `module_id` is none.
 #[must_use]
+#[allow(clippy::panic)] // For programs of tests, which call it with constants.
 pub fn example_statement(module_id: &str, bundle: &[u8], version: u64) -> SessionStatement {
     let digest = Digest384::of(bundle);
     SessionStatement {

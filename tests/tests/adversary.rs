@@ -149,6 +149,71 @@ fn a_hostile_way_to_the_agent_gives_nothing_away_and_breaks_nothing() {
         relay.behave(conduct);
         status(&[]).done();
     }
+
+    // The same for calls: frame 2 of the operator is the call, frame 2 of the agent its answer.
+    let key = lab.people.file("olga");
+    lab.narthex(&[
+        "order",
+        "new",
+        "--policy",
+        "policy",
+        "--as",
+        "olga",
+        "--key",
+        &key,
+        "--action",
+        "health",
+        "--release",
+        RELEASE,
+        "--out",
+        "shift.order.toml",
+    ])
+    .done();
+    let call = || {
+        let arguments = [
+            "health",
+            "--order",
+            "shift.order.toml",
+            "--key",
+            &key,
+            "--timeout",
+            "2s",
+        ];
+        lab.diag(relay.address(), &enclave, RELEASE, &arguments)
+    };
+    let accepted = || agent.session().statement().decisions.accepted;
+    for direction in [FromInitiator, FromResponder] {
+        for mischief in [
+            Mischief::Flip,
+            Mischief::CutOff,
+            Mischief::Insert,
+            Mischief::Drop,
+            Mischief::Repeat,
+        ] {
+            relay.behave(Conduct::Frame(direction, 2, mischief));
+            let before = accepted();
+            let said = call();
+            // What comes twice may have been answered the first time; it is never done twice.
+            if mischief != Mischief::Repeat {
+                assert!(
+                    matches!(said.code, Some(1 | 3)),
+                    "{direction:?} {mischief:?}: {said:#?}"
+                );
+                assert!(
+                    !said.out.contains("workload"),
+                    "{direction:?} {mischief:?}: {said:#?}"
+                );
+            }
+            let reached = direction == FromResponder || mischief == Mischief::Repeat;
+            assert_eq!(
+                accepted() - before,
+                u64::from(reached),
+                "{direction:?} {mischief:?}"
+            );
+        }
+    }
+    relay.behave(Conduct::Honest);
+    call().done();
     let health = lab.read(&agent, Action::Health);
     assert_eq!(
         health.value(FieldName::HealthReady),
