@@ -50,8 +50,9 @@ pub struct StorageConfig {
     pub root_key: PathBuf,
     /// The X25519 static key of the channel, mode 0600. Whoever has it can pose as the service.
     pub static_key: PathBuf,
-    /// Largest size of the database in MiB, 1 to 1048576. Default 4096. When it is reached, everything
-    /// that needs a record is refused with `storage.full`, which is everything.
+    /// Largest size of the database in MiB, 1 to 1048576. Default 4096. From three quarters of it on, refusals
+    /// are only counted, so that strangers cannot use up the rest. When it is reached, everything that needs a
+    /// record is refused with `storage.full`, which is everything.
     #[serde(default = "default_max_mebibytes")]
     pub max_mebibytes: u32,
 }

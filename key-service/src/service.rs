@@ -21,7 +21,7 @@ use crate::{
     storage::{Body, Decision, DecisionKind, Outcome, Store},
 };
 
-/// Chains remembered by each context: one for every enclave that may ask within the life of its leaf.
+/// Chains remembered, by all contexts together: one for every enclave that may ask within the life of its leaf.
 const CACHED_CHAINS: usize = 2048;
 
 /// Everything that requests are answered with.
@@ -31,8 +31,6 @@ pub struct Service {
     pub(crate) genesis: Digest,
     pub(crate) anchors: TrustAnchors,
     pub(crate) contexts: Contexts,
-    /// As many permits as contexts: what waits, waits without a thread.
-    pub(crate) computing: tokio::sync::Semaphore,
     pub(crate) refusals: Refusals,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -162,13 +160,24 @@ impl Service {
             mark: None,
             body,
         };
-        if let Err(error) = self
+        // Genuine documents of strangers are refusals that can be attributed, too: the last room is not theirs.
+        let recorded = self
             .store
-            .write(move |writing| writing.record(decision))
-            .await
-        {
-            tracing::error!(id = error.id(), error = %error, "a refusal could not be recorded");
-            self.refusals.count(refusal.id());
+            .write(move |writing| match writing.is_nearly_full()? {
+                true => Ok(None),
+                false => writing.record(decision).map(Some),
+            })
+            .await;
+        match recorded {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                self.metrics.unrecorded();
+                self.refusals.count(refusal.id());
+            }
+            Err(error) => {
+                tracing::error!(id = error.id(), error = %error, "a refusal could not be recorded");
+                self.refusals.count(refusal.id());
+            }
         }
     }
 
@@ -217,25 +226,15 @@ fn seconds_until(expires: u64, now: UnixMillis) -> f64 {
     (expires as f64 - now.0 as f64) / 1000.0
 }
 
-/// Verification contexts, one for each thread that verifies at once. A context holds a cache of chains and
-/// is used by one verification at a time.
+/// Verification contexts, one for each thread that serves sockets, over one cache of chains. A context is used by one
+/// verification at a time.
 pub(crate) struct Contexts(Vec<Mutex<VerificationContext>>);
 
 impl Contexts {
     pub(crate) fn new(count: usize) -> Self {
-        Self(
-            (0..count.max(1))
-                .map(|_| {
-                    let cache = ChainCache::with_capacity(CACHED_CHAINS);
-                    Mutex::new(VerificationContext::new(Backend::AwsLc).with_cache(cache))
-                })
-                .collect(),
-        )
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        let cache = Arc::new(ChainCache::with_capacity(CACHED_CHAINS));
+        let context = || VerificationContext::new(Backend::AwsLc).with_cache(Arc::clone(&cache));
+        Self((0..count.max(1)).map(|_| Mutex::new(context())).collect())
     }
 
     /// Lends a free one to `work`, or waits for the first.

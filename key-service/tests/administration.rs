@@ -707,6 +707,46 @@ async fn a_full_database_refuses_everything_and_says_so() {
 }
 
 #[tokio::test]
+async fn refusals_do_not_use_up_the_last_room() {
+    const UNRECORDED: &str = "narthex_refusals_unrecorded_total";
+    async fn unrecorded(running: &Running) -> String {
+        let (_, page) = running.get("/metrics").await;
+        let line = page.lines().find_map(|line| line.strip_prefix(UNRECORDED));
+        line.unwrap().trim().to_owned()
+    }
+    let world = World::with_bundle(BundleText::first(vec![KeyRule::usual("database")]), "");
+    let mut config = world.config();
+    config.storage.max_mebibytes = 1;
+    let server = narthex_key_service::server::Server::start(&config)
+        .await
+        .unwrap();
+    let running = Running::new(server);
+    world.release("shop", "1.0", "current").await.unwrap();
+    let refused = || async {
+        let refused = world.ask(&world.enclave(), &["other"]).await;
+        assert_eq!(refused.unwrap_err(), "key.unknown");
+    };
+    let database = rusqlite::Connection::open(&config.storage.database).unwrap();
+    let pages = || -> i64 {
+        let pages = database.query_row("PRAGMA page_count", [], |row| row.get(0));
+        pages.unwrap()
+    };
+    refused().await;
+    assert_eq!(unrecorded(&running).await, "0");
+    let mut index = 0;
+    while pages() < 200 {
+        index += 1;
+        let created = world.administer(create(&format!("key-{index}"))).await;
+        assert!(created.is_ok());
+    }
+    refused().await;
+    assert_eq!(unrecorded(&running).await, "1");
+    let created = world.administer(create("database")).await;
+    assert!(created.is_ok(), "what does something has room");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn deliveries_are_answered_file_by_file() {
     let (world, running) = usual().await;
     let unsigned = world.release_text("shop", "2.0", "current");

@@ -141,6 +141,22 @@ impl Writing<'_> {
         )
     }
 
+    /// Whether what is left of the database's size is kept for decisions that do something: a quarter of it.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub fn is_nearly_full(&self) -> Result<bool, StoreError> {
+        let pages = |name| -> Result<i64, StoreError> {
+            Ok(self
+                .connection
+                .pragma_query_value(None, name, |row| row.get(0))?)
+        };
+        let used = pages("page_count")?.saturating_sub(pages("freelist_count")?);
+        let most = pages("max_page_count")?;
+        Ok(used >= most - most / 4)
+    }
+
     /// Whether an order was carried out before.
     #[must_use]
     pub fn order_is_used(&self, order: &Digest) -> bool {
