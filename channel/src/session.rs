@@ -38,7 +38,7 @@ pub struct Session {
     sending: Sending,
     /// Tags of the frames sent last, to recognise them if they come back.
     sent_tags: VecDeque<[u8; TAG_BYTES]>,
-    /// Plaintext of one chunk; wiped when dropped.
+    /// Plaintext of one chunk, as large as the longest frame so far; wiped when dropped.
     scratch: Zeroizing<Vec<u8>>,
     failed: Option<ChannelError>,
 }
@@ -91,7 +91,7 @@ impl Session {
             incoming: Incoming::Open,
             sending: Sending::Open,
             sent_tags: VecDeque::new(),
-            scratch: Zeroizing::new(vec![0; MAX_FRAME_BYTES]),
+            scratch: Zeroizing::default(),
             failed: None,
         }
     }
@@ -239,6 +239,10 @@ impl Session {
                 max_bytes: MAX_FRAME_BYTES,
                 stated_bytes,
             });
+        }
+        if self.scratch.len() < frame.len() {
+            // Another one, not a longer one: what the old one held is wiped.
+            self.scratch = Zeroizing::new(vec![0; frame.len()]);
         }
         match self.transport.read_message(frame, &mut self.scratch) {
             Ok(plaintext_bytes) => Ok(plaintext_bytes),

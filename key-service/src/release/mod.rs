@@ -31,7 +31,7 @@ impl Service {
     pub async fn answer_key_request(
         self: &Arc<Self>,
         session: HandshakeHash,
-        content: Vec<u8>,
+        content: &[u8],
     ) -> KeyAnswer {
         let started = Instant::now();
         let outcome = match self.release(session, content).await {
@@ -49,17 +49,15 @@ impl Service {
     async fn release(
         self: &Arc<Self>,
         session: HandshakeHash,
-        content: Vec<u8>,
+        content: &[u8],
     ) -> Result<Vec<SealedKey>, Refused> {
-        let content: Arc<[u8]> = content.into();
         for _ in 0..MAX_ATTEMPTS {
-            let (granted, policy_files) = self.judge(session, Arc::clone(&content)).await?;
+            let (granted, policy_files) = self.judge(&session, content)?;
             let refused = |refusal: Refusal| refused_after_grant(refusal, &granted);
             match self.choose(session, &granted, policy_files).await {
                 Ok(Ok(chosen)) => {
                     self.released(&granted.enclave, &chosen);
-                    return self
-                        .seal(session, granted.recipient.clone(), chosen)
+                    return Self::seal(&session, &granted.recipient, &chosen)
                         .await
                         .map_err(refused);
                 }
@@ -71,29 +69,20 @@ impl Service {
         Err(nobody(Reason::ServiceBusy.into()))
     }
 
-    /// Verification is milliseconds of arithmetic: it runs beside the threads that serve sockets.
-    async fn judge(
-        self: &Arc<Self>,
-        session: HandshakeHash,
-        content: Arc<[u8]>,
-    ) -> Result<(Granted, u64), Refused> {
-        let service = Arc::clone(self);
-        let work = move || {
-            let lineage = service.lineage.get();
-            let bench = Bench {
-                anchors: &service.anchors,
-                lineage: &lineage,
-                now: service.now(),
-            };
-            let judged = service
-                .contexts
-                .with(|context| judge(&bench, context, &session, &content))
-                .unwrap_or_else(|| Err(nobody(Reason::ServiceInternal.into())))?;
-            Ok((judged, lineage.count()))
+    /// Verification is arithmetic of less than a millisecond, as a handshake is: it runs where the socket is
+    /// served. Handing it to another thread and back cost more than a third of it.
+    fn judge(&self, session: &HandshakeHash, content: &[u8]) -> Result<(Granted, u64), Refused> {
+        let lineage = self.lineage.get();
+        let bench = Bench {
+            anchors: &self.anchors,
+            lineage: &lineage,
+            now: self.now(),
         };
-        self.compute(work)
-            .await
-            .unwrap_or_else(|refusal| Err(nobody(refusal)))
+        let judged = self
+            .contexts
+            .with(|context| judge(&bench, context, session, content))
+            .unwrap_or_else(|| Err(nobody(Reason::ServiceInternal.into())))?;
+        Ok((judged, lineage.count()))
     }
 
     async fn choose(
@@ -112,34 +101,20 @@ impl Service {
             .await
     }
 
+    /// Seals the keys one by one: others get their turn between two of thirty-two.
     async fn seal(
-        &self,
-        session: HandshakeHash,
-        recipient: RecipientPublicKey,
-        chosen: Vec<Chosen>,
+        session: &HandshakeHash,
+        recipient: &RecipientPublicKey,
+        chosen: &[Chosen],
     ) -> Result<Vec<SealedKey>, Refusal> {
-        self.compute(move || {
-            chosen
-                .iter()
-                .map(|chosen| seal_one(&session, &recipient, chosen))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .await?
-    }
-
-    /// Runs arithmetic on a thread of its own, as many at once as there are contexts.
-    async fn compute<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let _permit = self
-            .computing
-            .acquire()
-            .await
-            .map_err(|_| Reason::ServiceStopping)?;
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| Reason::ServiceInternal.into())
+        let mut sealed = Vec::with_capacity(chosen.len());
+        for (index, chosen) in chosen.iter().enumerate() {
+            if index > 0 {
+                tokio::task::yield_now().await;
+            }
+            sealed.push(seal_one(session, recipient, chosen)?);
+        }
+        Ok(sealed)
     }
 
     fn released(&self, enclave: &EnclaveBody, chosen: &[Chosen]) {

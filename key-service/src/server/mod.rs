@@ -126,7 +126,6 @@ impl Server {
             lineage: CurrentLineage::new(lineage),
             genesis,
             anchors,
-            computing: tokio::sync::Semaphore::new(contexts.len()),
             contexts,
             refusals: Refusals::new(config.limits.recorded_refusals_per_minute),
             metrics,

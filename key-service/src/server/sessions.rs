@@ -35,7 +35,7 @@ pub(super) async fn keys(
         };
         let session = connection.handshake_hash();
         let answer = service
-            .answer_key_request(session, content.as_bytes().to_vec())
+            .answer_key_request(session, content.as_bytes())
             .await;
         connection.send_message(&answer).await?;
         // From here on the session has done what it was for; how it ends is the peer's affair.
