@@ -21,9 +21,11 @@ pub mod process;
 pub mod programs;
 pub mod service;
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use narthex_channel::Address;
 use narthex_nsm::mock::mint::DevelopmentAuthority;
@@ -35,6 +37,7 @@ use self::policy::key_rule;
 use self::process::{Process, Said};
 use self::programs::Programs;
 use self::service::Root;
+use crate::operator::Paper;
 
 /// The release that runs unless a scenario says otherwise.
 pub const RELEASE: &str = "shop";
@@ -56,6 +59,9 @@ pub struct Lab {
     pub programs: Programs,
     /// The service's public key.
     pub service_key: String,
+    /// The orders of people's shifts, by person and enclave, with the last counter used. Held for single
+    /// look-ups.
+    orders: Mutex<HashMap<(String, String), (Paper, u64)>>,
     folder: tempfile::TempDir,
 }
 
@@ -91,6 +97,7 @@ impl Lab {
             people,
             programs,
             service_key,
+            orders: Mutex::default(),
             folder,
         };
         lab.first_bundle();

@@ -90,7 +90,7 @@ impl Lab {
         operator.call(&request)
     }
 
-    /// Olga reads, under an order of its own, in a session of its own.
+    /// Olga reads, under the order of her shift, in a session of its own.
     #[must_use]
     pub fn read(&self, agent: &Agent, action: Action) -> ResultBody {
         self.try_read(agent, "olga", action)
@@ -109,15 +109,35 @@ impl Lab {
         action: Action,
     ) -> Result<ResultBody, String> {
         let mut operator = agent.session();
-        // By its id: a revoked release is no release any more, and can be read all the same.
         let module_id = operator.statement().module_id.as_str().to_owned();
-        let paper =
-            self.read_order_with(caller, |order| order.targets.module_ids = vec![module_id]);
-        let request = self.compose(&operator, caller, &paper, What::plain(action, 0));
+        let (paper, counter) = self.standing_order(caller, module_id);
+        let what = What::plain(action, counter);
+        let request = self.compose(&operator, caller, &paper, what);
         match operator.call(&request) {
             CallAnswer::Done(body) => Ok(body),
             CallAnswer::Refused { reason } => Err(reason.to_string()),
         }
+    }
+
+    /// The order of somebody's shift for one enclave, and the next counter under it. It names the enclave by
+    /// its id: a revoked release is no release any more, and can be read all the same.
+    fn standing_order(&self, caller: &str, module_id: String) -> (Paper, u64) {
+        let mut orders = self
+            .orders
+            .lock()
+            .expect("no test panics while it holds this");
+        let order = orders.entry((caller.to_owned(), module_id.clone()));
+        let (paper, counter) = order.or_insert_with(|| {
+            let only = |order: &mut ReadOrder| {
+                order.targets = Targets {
+                    module_ids: vec![module_id],
+                    ..Targets::default()
+                };
+            };
+            (self.read_order_with(caller, only), 0)
+        });
+        *counter += 1;
+        (paper.clone(), *counter)
     }
 
     /// Olga changes something with these approvals; returns `done` or the reason.
