@@ -92,6 +92,9 @@ mod tests {
         let shown = printable_json(&text);
         assert!(shown.chars().all(is_plain_or_line_feed), "{shown:?}");
         assert!(shown.contains("é"));
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
     }
 }

@@ -8,8 +8,8 @@ use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::moment::now_unix_millis;
 use crate::output::Output;
-use crate::printable::printable;
 use crate::policy_directory::HeldPolicy;
+use crate::printable::printable;
 use crate::table::Table;
 
 /// `narthex release verify`.
