@@ -3,10 +3,17 @@
 // A test's helpers may panic: that is how they say what they found.
 #![allow(clippy::expect_used)]
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
+/// The program under test: the one just built, or the one that `NARTHEX_TEST_AGENT` names.
+fn program() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_narthex-agent"));
+    std::env::var_os("NARTHEX_TEST_AGENT").map_or_else(built, PathBuf::from)
+}
+
 fn agent(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_narthex-agent"))
+    Command::new(program())
         .args(arguments)
         .output()
         .expect("start")
@@ -63,7 +70,7 @@ fn a_configuration_can_be_checked() {
         "{error}"
     );
     let (code, _, error) = told(&agent(&["--check-config", "/nowhere/agent.toml"]));
-    assert_eq!(code, Some(2));
+    assert_eq!(code, Some(3));
     assert!(
         error.contains("/nowhere/agent.toml cannot be read"),
         "{error}"
@@ -77,13 +84,9 @@ fn local_is_refused_for_pid_1() {
         return;
     }
     let output = Command::new("unshare")
-        .args([
-            "--pid",
-            "--fork",
-            env!("CARGO_BIN_EXE_narthex-agent"),
-            "--local",
-            EXAMPLE,
-        ])
+        .args(["--pid", "--fork"])
+        .arg(program())
+        .args(["--local", EXAMPLE])
         .output()
         .expect("unshare");
     let (code, _, error) = told(&output);
@@ -95,7 +98,7 @@ fn local_is_refused_for_pid_1() {
 fn no_variable_of_the_environment_changes_what_it_does() {
     // R35: the text of the program names none. (`RUST_BACKTRACE` is the standard library's, for panics, which the
     // shipped program does not print.)
-    let output = Command::new(env!("CARGO_BIN_EXE_narthex-agent"))
+    let output = Command::new(program())
         .args(["--check-config", EXAMPLE])
         .env_clear()
         .output()

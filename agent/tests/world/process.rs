@@ -14,12 +14,18 @@ pub struct Agent {
     lines: Arc<Mutex<Vec<String>>>,
 }
 
+/// The program under test: the one just built, or the one that `NARTHEX_TEST_AGENT` names.
+pub fn program() -> PathBuf {
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_narthex-agent"));
+    std::env::var_os("NARTHEX_TEST_AGENT").map_or_else(built, PathBuf::from)
+}
+
 impl Agent {
     /// Starts `narthex-agent --local` with this configuration.
     pub fn start(directory: &Path, config: &str) -> Self {
         let path = directory.join("agent.toml");
         std::fs::write(&path, config).expect("write");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_narthex-agent"))
+        let mut child = Command::new(program())
             .arg("--local")
             .arg(&path)
             .stdin(Stdio::null())
