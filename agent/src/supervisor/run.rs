@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -286,15 +286,47 @@ fn forward_signals(shutdown: &watch::Sender<Option<Shutdown>>) -> Result<(), Age
 
 /// The directory of key files and socket: the agent's own, passed through by the workload.
 fn prepare_directory(path: &Path) -> Result<(), AgentError> {
-    let make = || -> io::Result<()> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o711)
-            .create(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
-    };
-    make().map_err(|error| AgentError::Runtime {
+    own_directory(path).map_err(|error| AgentError::Runtime {
         what: "runtime_directory",
         kind: error.kind(),
     })
+}
+
+/// Makes the directory, or takes over one that is ours already. Whoever owned it, or had put a link in its place,
+/// could give the workload a socket and keys of their own.
+fn own_directory(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)?;
+    let found = std::fs::symlink_metadata(path)?;
+    if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtime_directory_must_be_our_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let ours = parent.path().join("a/b");
+        own_directory(&ours).unwrap();
+        std::fs::set_permissions(&ours, std::fs::Permissions::from_mode(0o777)).unwrap();
+        own_directory(&ours).unwrap();
+        let mode = std::fs::metadata(&ours).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o711);
+        let refused = |path: &Path| own_directory(path).unwrap_err().kind();
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&ours, &link).unwrap();
+        assert_eq!(refused(&link), io::ErrorKind::PermissionDenied);
+        if nix::unistd::geteuid().is_root() {
+            let stranger = Some(Uid::from_raw(64_123));
+            nix::unistd::chown(&ours, stranger, None).unwrap();
+            assert_eq!(refused(&ours), io::ErrorKind::PermissionDenied);
+        }
+    }
 }
