@@ -287,10 +287,14 @@ fn a_policy_directory_is_delivered_without_its_drafts() {
     fs::write(world.path("policy/releases/0002-x.toml"), "nonsense").unwrap();
     let out = world.narthex(&format!("policy submit policy --service {service}"));
     let (status, stdout, stderr) = read(&out);
-    assert_eq!(status, 0, "{stderr}");
+    // What nobody signed was not sent: a script must not take that for delivered.
+    assert_eq!(status, 1, "{stderr}");
     assert!(stdout.contains("2 files taken"), "{stdout}");
     assert!(
         stderr.contains("not sent: releases/0002-x.toml"),
         "{stderr}"
     );
+    fs::remove_file(world.path("policy/releases/0002-x.toml")).unwrap();
+    let out = world.narthex(&format!("policy submit policy --service {service}"));
+    assert_eq!(read(&out).0, 0);
 }

@@ -101,12 +101,13 @@ impl Tally {
                 .iter()
                 .map(|signer| signer.person.as_str())
                 .collect();
+            let names = match names.is_empty() {
+                true => String::from("nobody"),
+                false => names.into_iter().collect::<Vec<_>>().join(", "),
+            };
             Refusal::new(
                 reason,
-                format!(
-                    "{counted} of {threshold} people needed signed ({})",
-                    names.into_iter().collect::<Vec<_>>().join(", ")
-                ),
+                format!("{counted} of {threshold} people needed signed: {names}"),
             )
         }))
     }

@@ -21,11 +21,13 @@ pub(super) fn next(arguments: &NextArguments, output: &Output) -> Outcome<Exit> 
     let directory = PolicyDirectory::read(directory)?;
     let newest = directory.newest_bundle()?;
     let issued = UnixMillis(now_to_the_second()?);
+    // The bundle before cannot be accepted for longer than this one lives.
+    let previous_accepted_for = *previous_accepted_for.min(valid_for);
     let text = draft_successor(
         &newest.signed.bytes,
         issued,
         issued.saturating_add(*valid_for),
-        (!previous_accepted_for.is_zero()).then(|| issued.saturating_add(*previous_accepted_for)),
+        (!previous_accepted_for.is_zero()).then(|| issued.saturating_add(previous_accepted_for)),
     )
     .map_err(|refusal| {
         Failure::refused(

@@ -1,4 +1,7 @@
 //! `policy submit` and `release submit`: the directory's files to the key service.
+//!
+//! What has expired stays behind without a word to scripts. What lacks signatures ends the command with
+//! "refused", after the rest is delivered: a stop statement that nobody received must not look delivered.
 
 use narthex_channel::policy::{PolicyAnswer, Signed};
 use narthex_policy::UnixMillis;
@@ -55,7 +58,15 @@ pub(crate) fn submit(arguments: &Delivery, output: &Output) -> Outcome<Exit> {
             member("/known")
         )
     })?;
-    Ok(Exit::Done)
+    let unsigned = |id: &str| id.ends_with(".under_signed") || id.starts_with("signature.");
+    match held
+        .left_out
+        .iter()
+        .any(|left_out| unsigned(left_out.refusal.id()))
+    {
+        true => Ok(Exit::Refused),
+        false => Ok(Exit::Done),
+    }
 }
 
 fn as_sent(file: &FileOnDisk) -> Outcome<Signed> {
