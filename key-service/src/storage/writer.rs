@@ -207,7 +207,7 @@ impl Writer {
 
     fn transact_inner(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         let head = self.state.head;
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.step("BEGIN IMMEDIATE")?;
         for job in group {
             self.run_one(job.as_mut())?;
         }
@@ -219,20 +219,26 @@ impl Writer {
                 &self.state.head.to_bytes(),
             )?;
         }
-        self.connection.execute_batch("COMMIT")?;
+        self.step("COMMIT")?;
+        Ok(())
+    }
+
+    /// A statement that every group needs, parsed once.
+    fn step(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
 
     /// Runs a job; `Err` only when the whole group is lost.
     fn run_one(&mut self, job: &mut dyn Job) -> Result<(), StoreError> {
         let bookmark = self.state.bookmark();
-        self.connection.execute_batch("SAVEPOINT job")?;
+        self.step("SAVEPOINT job")?;
         let outcome = job.run(&mut Writing {
             connection: &self.connection,
             state: &mut self.state,
         });
         match outcome {
-            Ok(()) => self.connection.execute_batch("RELEASE job")?,
+            Ok(()) => self.step("RELEASE job")?,
             Err(StoreError::Failed(message)) => return Err(StoreError::Failed(message)),
             // SQLite ended the transaction by itself, as it does when the disk is full.
             Err(error) if self.connection.is_autocommit() => return Err(error),
