@@ -110,7 +110,7 @@ impl Listener {
     }
 
     /// Waits for the next connection. An error concerns one connection or the moment, never the
-    /// listener: call again, after a pause. [`super::serve`] does.
+    /// listener: call again, after a pause. [`super::serve()`] does.
     ///
     /// # Errors
     ///

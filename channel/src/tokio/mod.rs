@@ -1,7 +1,7 @@
 //! The thin shell (feature `tokio`): sockets, timeouts and nothing else.
 //!
-//! [`Stream`] and [`Listener`] stand for every kind of [`crate::Address`]; [`connect`] opens one,
-//! [`serve`] accepts from the other; a [`Connection`] runs one end of a session over any byte
+//! [`Stream`] and [`Listener`] stand for every kind of [`crate::Address`]; [`connect()`] opens one,
+//! [`serve()`] accepts from the other; a [`Connection`] runs one end of a session over any byte
 //! stream, so also over one that was inherited or already connected.
 
 mod connect;
