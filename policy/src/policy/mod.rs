@@ -27,7 +27,7 @@ pub use keys::{KeyClaim, KeyGrant};
 pub use lineage::{HistoryEntry, Succession};
 pub use orders::{AuthorisedCall, AuthorisedOrder, OrderContext};
 #[cfg(test)]
-pub(crate) use statements::{MAX_RELEASES, MAX_STOPS};
+pub(crate) use statements::{MAX_RELEASES, MAX_STOPS, MAX_STOPS_PER_PERSON};
 
 /// Everything an agent, a service or a person at the command may rely on after its checks.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ struct KnownRelease {
 #[derive(Clone, Debug)]
 struct KnownStop {
     stop: Stop,
+    /// The first whose signature counted, for the bound on each person's.
+    signer: PersonName,
     file: SignedFile,
 }
 

@@ -24,6 +24,9 @@ pub(super) enum StoppedSigners {
 pub(crate) const MAX_RELEASES: usize = 4096;
 /// Stop statements kept.
 pub(crate) const MAX_STOPS: usize = 4096;
+/// Of these, stop statements that one person signed first. Often one signature is enough for a stop, and one
+/// person who signs thousands must not keep the others from stopping them.
+pub(crate) const MAX_STOPS_PER_PERSON: usize = 512;
 
 impl Policy {
     /// Takes a release statement. One that is already known changes nothing and is no error. An
@@ -179,11 +182,16 @@ impl Policy {
         check_size(&file.bytes, limits::MAX_STATEMENT_BYTES)?;
         let authority = &self.bundle.stop;
         let people = self.bundle.people_named(&authority.signers);
-        Tally::of(&file.signatures, Namespace::Stop, &file.bytes, people)?.require(
+        let tally = Tally::of(&file.signatures, Namespace::Stop, &file.bytes, people)?;
+        tally.require(
             authority.threshold,
             &authority.signers,
             Reason::StopUnderSigned,
         )?;
+        let signer = tally.signers().first().map(|signer| signer.person.clone());
+        // The threshold is at least 1, so there is one.
+        let signer =
+            signer.ok_or_else(|| Refusal::new(Reason::StopUnderSigned, "nobody signed"))?;
         let stop = Stop::parse_unverified(&file.bytes)?;
         check_project(stop.project.as_str(), &self.bundle.project)?;
         if stop.issued > now.saturating_add(CLOCK_SKEW) {
@@ -198,8 +206,16 @@ impl Policy {
                 format!("{MAX_STOPS} are known"),
             ));
         }
+        let own = self.stops.iter().filter(|known| known.signer == signer);
+        if own.count() >= MAX_STOPS_PER_PERSON {
+            return Err(Refusal::new(
+                Reason::StopTooMany,
+                format!("{MAX_STOPS_PER_PERSON} of {signer} are known"),
+            ));
+        }
         self.stops.push(KnownStop {
             stop,
+            signer,
             file: file.clone(),
         });
         Ok(())
@@ -308,10 +324,11 @@ impl Policy {
     }
 
     /// Pretends that `count` stop statements are known.
-    pub(crate) fn fill_stops_for_test(&mut self, file: &SignedFile, count: usize) {
+    pub(crate) fn fill_stops_for_test(&mut self, file: &SignedFile, signer: &str, count: usize) {
         let stop = Stop::parse_unverified(&file.bytes).unwrap();
         let known = KnownStop {
             stop,
+            signer: PersonName::new(signer).unwrap(),
             file: file.clone(),
         };
         self.stops = vec![known; count];

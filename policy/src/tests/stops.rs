@@ -207,11 +207,24 @@ fn only_the_reviewers_lift_a_stop() {
 fn the_number_of_stops_is_bounded() {
     use crate::policy::MAX_STOPS;
     let mut policy = policy();
-    policy.fill_stops_for_test(&stop_file("people = [\"olga\"]"), MAX_STOPS);
+    let file = stop_file("people = [\"olga\"]");
+    policy.fill_stops_for_test(&file, "alice", MAX_STOPS);
     refused(
         add(&mut policy, &stop_text(2, "people = [\"olga\"]"), &["sam"]),
         Reason::StopTooMany,
     );
+}
+
+#[test]
+fn one_person_does_not_use_up_the_room_for_stops() {
+    use crate::policy::MAX_STOPS_PER_PERSON;
+    let mut policy = policy();
+    let file = stop_file("people = [\"olga\"]");
+    policy.fill_stops_for_test(&file, "sam", MAX_STOPS_PER_PERSON - 1);
+    let stop = |serial| stop_text(serial, "people = [\"sam\"]");
+    add(&mut policy, &stop(2), &["sam"]).unwrap();
+    refused(add(&mut policy, &stop(3), &["sam"]), Reason::StopTooMany);
+    add(&mut policy, &stop(3), &["alice"]).unwrap();
 }
 
 /// A stop reaches statements to come; what somebody signed before stays until it is revoked.
