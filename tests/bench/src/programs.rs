@@ -24,7 +24,7 @@ use narthex_tests::statement::example_statement;
 
 use crate::process::{cpu_time, resident_tree, status};
 use crate::release;
-use crate::setup::{Setup, await_path};
+use crate::setup::{Setup, path_appears};
 
 /// Releases asked for, by each of the clients.
 const RELEASES_PER_CLIENT: usize = 250;
@@ -190,7 +190,7 @@ fn diagnostics(setup: &Setup) {
         "insecure_without_ledger = true\nruntime_directory = \"{folder}/run\"\n\
          [trust]\nproject = \"bench\"\nthreshold = 2\nminimum_bundle_version = 1\n{}{}\
          [nsm]\nsocket = \"{folder}/nsm.sock\"\n[policy]\nsource = \"unix:{folder}/policy.sock\"\n\
-         [gate]\nlisten = \"unix:{folder}/gate.sock\"\ncalls_per_minute = 100000\n{}\
+         [gate]\nlisten = \"unix:{folder}/gate.sock\"\ncalls_per_minute = 6000\n{}\
          [workload]\ncommand = \"/bin/sleep\"\narguments = [\"1000\"]\n{}",
         person("alice"),
         person("bob"),
@@ -202,10 +202,13 @@ fn diagnostics(setup: &Setup) {
     let mut agent = Command::new(setup.programs.join("narthex-agent"))
         .args(["--local", "agent.toml"])
         .current_dir(path)
-        .stderr(Stdio::null())
+        .stderr(fs::File::create(path.join("agent.log")).expect("a file"))
         .spawn()
         .expect("the agent starts");
-    await_path(&path.join("gate.sock"));
+    if !path_appears(&path.join("gate.sock")) {
+        let log = fs::read_to_string(path.join("agent.log")).unwrap_or_default();
+        panic!("the agent does not serve:\n{log}");
+    }
     setup.narthex(&[
         "order",
         "new",
