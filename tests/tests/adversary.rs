@@ -22,9 +22,10 @@ use narthex_nsm::mock::{EnclaveMode, Fault, FaultKind};
 use narthex_policy::{Action, Order, Parameters, ProjectName, UnixMillis, WriteOrder};
 use narthex_tests::connection::Connection;
 use narthex_tests::lab::agent::Agent;
+use narthex_tests::lab::asking::Booted;
 use narthex_tests::lab::enclave::{Enclave, Image};
 use narthex_tests::lab::orders::{head, now, signer};
-use narthex_tests::lab::process::{Process, Said, await_true};
+use narthex_tests::lab::process::{Process, await_true};
 use narthex_tests::lab::{KEY, Lab, RELEASE};
 use narthex_tests::operator::{Operator, Paper, What, compose, outcome};
 use narthex_tests::policy_source::signed;
@@ -430,35 +431,19 @@ fn a_false_key_service_cannot_even_read_the_request() {
 }
 
 fn ask(lab: &Lab, enclave: &Enclave, more: &[&str]) -> String {
-    let (socket, service) = (
-        enclave.socket().display().to_string(),
-        lab.address("keys.sock").to_string(),
-    );
-    let arguments = [
-        &[
-            "ask",
-            "--service",
-            &service,
-            "--service-key",
-            &lab.service_key,
-            "--nsm",
-            &socket,
-            "--bundle",
-            "policy/bundles/0002.toml",
-            "--bundle-version",
-            "2",
-            "--key",
-            KEY,
-        ],
-        more,
-    ]
-    .concat();
-    let said = Said::by(
-        lab.folder(),
-        Path::new(env!("CARGO_BIN_EXE_narthex-adversary")),
-        &arguments,
-    );
-    said.out.trim().to_owned()
+    let booted = Booted {
+        bundle: "policy/bundles/0002.toml",
+        version: "2",
+    };
+    ask_booted(lab, enclave, booted, more)
+}
+
+fn ask_booted(lab: &Lab, enclave: &Enclave, booted: Booted<'_>, more: &[&str]) -> String {
+    let adversary = Path::new(env!("CARGO_BIN_EXE_narthex-adversary"));
+    lab.ask_unchecked(adversary, enclave, booted, more)
+        .out
+        .trim()
+        .to_owned()
 }
 
 #[test]
@@ -511,31 +496,14 @@ fn the_key_service_refuses_each_wrong_request_for_its_own_reason() {
     // Another bundle in PCR16 than any of this lineage.
     let stray = lab.enclave("stray");
     std::fs::copy(lab.path("service.toml"), lab.path("stray.toml")).expect("any file");
-    let (socket, service) = (
-        stray.socket().display().to_string(),
-        lab.address("keys.sock").to_string(),
+    let booted = Booted {
+        bundle: "stray.toml",
+        version: "2",
+    };
+    assert_eq!(
+        ask_booted(&lab, &stray, booted, &[]),
+        "bundle.pcr16_unknown"
     );
-    let arguments = [
-        "ask",
-        "--service",
-        &service,
-        "--service-key",
-        &lab.service_key,
-        "--nsm",
-        &socket,
-        "--bundle",
-        "stray.toml",
-        "--bundle-version",
-        "2",
-        "--key",
-        KEY,
-    ];
-    let said = Said::by(
-        lab.folder(),
-        Path::new(env!("CARGO_BIN_EXE_narthex-adversary")),
-        &arguments,
-    );
-    assert_eq!(said.out.trim(), "bundle.pcr16_unknown");
 }
 
 #[test]

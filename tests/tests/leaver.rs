@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use narthex_channel::diagnostics::{FieldName, ReleaseState, State, Value};
 use narthex_policy::Action;
 use narthex_tests::lab::agent::Agent;
+use narthex_tests::lab::asking::Booted;
 use narthex_tests::lab::enclave::{Enclave, Image};
 use narthex_tests::lab::policy::key_rule;
-use narthex_tests::lab::process::{Descendant, LOOK, Said, await_some};
+use narthex_tests::lab::process::{Descendant, LOOK, await_some};
 use narthex_tests::lab::{KEY, Lab, RELEASE};
 
 /// The agents look for news every second here, ±20 %, and every 15 seconds by default. The rest is for a
@@ -67,25 +68,12 @@ fn workload(agent: &Agent) -> Vec<Descendant> {
 }
 
 fn client(lab: &Lab, enclave: &Enclave) -> String {
-    let socket = enclave.socket().display().to_string();
-    let service = lab.address("keys.sock").to_string();
-    let arguments = [
-        "ask",
-        "--service",
-        &service,
-        "--service-key",
-        &lab.service_key,
-        "--nsm",
-        &socket,
-        "--bundle",
-        "policy/bundles/0003.toml",
-        "--bundle-version",
-        "3",
-        "--key",
-        KEY,
-    ];
     let adversary = std::path::Path::new(env!("CARGO_BIN_EXE_narthex-adversary"));
-    Said::by(lab.folder(), adversary, &arguments)
+    let booted = Booted {
+        bundle: "policy/bundles/0003.toml",
+        version: "3",
+    };
+    lab.ask_unchecked(adversary, enclave, booted, &[])
         .out
         .trim()
         .to_owned()

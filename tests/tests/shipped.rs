@@ -13,6 +13,7 @@ use std::path::Path;
 
 use narthex_channel::diagnostics::{FieldName, State, Value};
 use narthex_policy::Action;
+use narthex_tests::lab::asking::Booted;
 use narthex_tests::lab::process::{Process, Said, mentions};
 use narthex_tests::lab::programs::Programs;
 use narthex_tests::lab::service::{Root, metrics};
@@ -127,27 +128,12 @@ fn the_shipped_service_releases_nothing_to_a_mock_agent() {
     );
 
     // A client that checks nothing hears the same.
-    let (service, nsm) = (
-        lab.address("keys.sock").to_string(),
-        enclave.socket().display().to_string(),
-    );
-    let arguments = [
-        "ask",
-        "--service",
-        &service,
-        "--service-key",
-        &lab.service_key,
-        "--nsm",
-        &nsm,
-        "--bundle",
-        "policy/bundles/0002.toml",
-        "--bundle-version",
-        "2",
-        "--key",
-        "shop-key",
-    ];
     let adversary = Path::new(env!("CARGO_BIN_EXE_narthex-adversary"));
-    let said = Said::by(lab.folder(), adversary, &arguments);
+    let booted = Booted {
+        bundle: "policy/bundles/0002.toml",
+        version: "2",
+    };
+    let said = lab.ask_unchecked(adversary, &enclave, booted, &[]);
     assert_eq!((said.code, said.out.trim()), (Some(1), REASON), "{said:#?}");
 
     // Nothing was released, and the refusals left a record.

@@ -18,36 +18,15 @@ use narthex_channel::policy::PolicyAnswer;
 use narthex_nsm::Nsm;
 use narthex_policy::{Action, Digest384, Pcr};
 use narthex_tests::lab::agent::Agent;
+use narthex_tests::lab::asking::Booted;
 use narthex_tests::lab::enclave::Enclave;
-use narthex_tests::lab::process::{Said, await_some, await_true};
-use narthex_tests::lab::{KEY, Lab, RELEASE};
+use narthex_tests::lab::process::{await_some, await_true};
+use narthex_tests::lab::{Lab, RELEASE};
 use narthex_tests::policy_source::signed;
 
 fn ask(lab: &Lab, enclave: &Enclave, bundle: &str, version: &str) -> String {
-    let (socket, service) = (
-        enclave.socket().display().to_string(),
-        lab.address("keys.sock").to_string(),
-    );
-    let arguments = [
-        "ask",
-        "--service",
-        &service,
-        "--service-key",
-        &lab.service_key,
-        "--nsm",
-        &socket,
-        "--bundle",
-        bundle,
-        "--bundle-version",
-        version,
-        "--key",
-        KEY,
-    ];
-    let said = Said::by(
-        lab.folder(),
-        Path::new(env!("CARGO_BIN_EXE_narthex-adversary")),
-        &arguments,
-    );
+    let adversary = Path::new(env!("CARGO_BIN_EXE_narthex-adversary"));
+    let said = lab.ask_unchecked(adversary, enclave, Booted { bundle, version }, &[]);
     said.out.trim().to_owned()
 }
 

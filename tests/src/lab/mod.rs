@@ -13,6 +13,7 @@
 )]
 
 pub mod agent;
+pub mod asking;
 pub mod enclave;
 pub mod orders;
 pub mod people;
