@@ -102,6 +102,7 @@ impl Scene {
             bundles: vec![wire(&bundle)],
             releases: vec![wire(&world.release(1, status))],
             stops: Vec::new(),
+            currency: None,
         };
         Self::start(world, answer, bundle, extras)
     }

@@ -371,6 +371,7 @@ fn what_was_refused_is_not_judged_twice_and_what_was_taken_is_not_asked_for() {
         bundles: vec![wire(&under_signed)],
         releases: vec![wire(&release)],
         stops: Vec::new(),
+        currency: None,
     };
     let mut intake = Intake::default();
     let taken = intake.take(&answer, &mut scene.authority, scene.now);
@@ -414,6 +415,7 @@ fn an_agent_two_bundles_behind_catches_up() {
         bundles: bundles.iter().map(|file| wire(file)).collect(),
         releases: Vec::new(),
         stops: Vec::new(),
+        currency: None,
     };
     let mut intake = Intake::default();
     // The one between alone is of no use, and having seen it must not be in the way.
@@ -437,6 +439,7 @@ fn what_was_not_yet_valid_is_judged_again() {
         bundles: Vec::new(),
         releases: Vec::new(),
         stops: vec![wire(&scene.world.stop_person(1, "olga"))],
+        currency: None,
     };
     let mut intake = Intake::default();
     let taken = intake.take(&answer, &mut scene.authority, scene.now);

@@ -7,7 +7,8 @@ use core::fmt;
 use crate::codec::{Message, MessageError, Reader, Writer};
 use crate::diagnostics::{read_approvals, write_approvals};
 use crate::limits::{
-    MAX_ADMINISTRATION_CONTENT_BYTES, MAX_BODY_BYTES, MAX_ORDER_BYTES, MAX_PAYLOAD_BYTES,
+    MAX_ADMINISTRATION_CONTENT_BYTES, MAX_BODY_BYTES, MAX_LOG_PROOF_BYTES, MAX_ORDER_BYTES,
+    MAX_PAYLOAD_BYTES,
 };
 use crate::name::ReasonId;
 use crate::secret::SecretBytes;
@@ -76,10 +77,11 @@ impl Message for AdministrationRequest {
     }
 }
 
-/// The service's answer to one [`AdministrationRequest`].
+/// The service's answer to one [`AdministrationRequest`], or to one
+/// [`PolicyDelivery`](crate::policy::PolicyDelivery).
 ///
 /// ```text
-/// [1, 0, body: bstr] / [1, 1, reason: tstr]
+/// [1, 0, body: bstr, log_proof: bstr / null] / [1, 1, reason: tstr, log_proof: bstr / null]
 /// ```
 #[derive(Clone, Eq, PartialEq)]
 pub enum AdministrationAnswer {
@@ -87,11 +89,15 @@ pub enum AdministrationAnswer {
     Done {
         /// JSON for the administrator's tool. Never a key.
         body: Vec<u8>,
+        /// The proof that it was logged; absent if nothing was: a delivery without news.
+        log_proof: Option<Vec<u8>>,
     },
     /// It was refused, and nothing was done.
     Refused {
         /// Why.
         reason: ReasonId,
+        /// The proof that the refusal was logged; absent if it is no entry of its own.
+        log_proof: Option<Vec<u8>>,
     },
 }
 
@@ -104,29 +110,33 @@ impl Message for AdministrationAnswer {
     const MAX_BYTES: usize = MAX_ADMINISTRATION_CONTENT_BYTES;
 
     fn write(&self, writer: &mut Writer) -> Result<(), MessageError> {
-        writer.array(3);
+        writer.array(4);
         writer.number(Self::VERSION);
-        match self {
-            Self::Done { body } => {
+        let log_proof = match self {
+            Self::Done { body, log_proof } => {
                 writer.number(0_u8);
-                writer.bytes("body", body, MAX_BODY_BYTES)
+                writer.bytes("body", body, MAX_BODY_BYTES)?;
+                log_proof
             }
-            Self::Refused { reason } => {
+            Self::Refused { reason, log_proof } => {
                 writer.number(1_u8);
                 writer.text(reason.as_str());
-                Ok(())
+                log_proof
             }
-        }
+        };
+        writer.optional_bytes("log proof", log_proof.as_deref(), MAX_LOG_PROOF_BYTES)
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
-        reader.versioned("administration answer", 3, Self::VERSION)?;
+        reader.versioned("administration answer", 4, Self::VERSION)?;
         match reader.u64("administration answer")? {
             0 => Ok(Self::Done {
                 body: reader.bytes("body", MAX_BODY_BYTES)?.to_vec(),
+                log_proof: reader.optional_bytes("log proof", MAX_LOG_PROOF_BYTES)?,
             }),
             1 => Ok(Self::Refused {
                 reason: ReasonId::received(reader.text(ReasonId::PART)?)?,
+                log_proof: reader.optional_bytes("log proof", MAX_LOG_PROOF_BYTES)?,
             }),
             code => Err(MessageError::UnknownCode {
                 part: "administration answer",
@@ -139,8 +149,8 @@ impl Message for AdministrationAnswer {
 impl fmt::Debug for AdministrationAnswer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done { body } => write!(formatter, "Done({} bytes)", body.len()),
-            Self::Refused { reason } => write!(formatter, "Refused({reason})"),
+            Self::Done { body, .. } => write!(formatter, "Done({} bytes)", body.len()),
+            Self::Refused { reason, .. } => write!(formatter, "Refused({reason})"),
         }
     }
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::digest::Digest384;
 
-/// A message of one of the four uses.
+/// A message of one of the uses.
 pub trait Message: Sized {
     /// The longest encoding accepted or produced, in bytes.
     const MAX_BYTES: usize;
@@ -316,6 +316,17 @@ impl<'b> Reader<'b> {
             .ok_or(MessageError::UnknownCode { part, code })
     }
 
+    /// `null`, or bytes that are not empty.
+    pub(crate) fn optional_bytes(
+        &mut self,
+        part: &'static str,
+        max: usize,
+    ) -> Result<Option<Vec<u8>>, MessageError> {
+        self.optional(part, |reader| {
+            reader.filled_bytes(part, max).map(<[u8]>::to_vec)
+        })
+    }
+
     /// `null`, or what `read` reads.
     pub(crate) fn optional<T>(
         &mut self,
@@ -381,6 +392,22 @@ impl Writer {
         filled(part, bytes.len(), max)?;
         self.fixed(bytes);
         Ok(())
+    }
+
+    /// `null`, or bytes that are not empty.
+    pub(crate) fn optional_bytes(
+        &mut self,
+        part: &'static str,
+        bytes: Option<&[u8]>,
+        max: usize,
+    ) -> Result<(), MessageError> {
+        match bytes {
+            Some(bytes) => self.filled_bytes(part, bytes, max),
+            None => {
+                self.null();
+                Ok(())
+            }
+        }
     }
 
     /// Bytes whose length a type already fixes.

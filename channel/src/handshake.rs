@@ -37,6 +37,11 @@ pub enum Opening {
     },
     /// Policy files. Who answers is not shown; the files are signed.
     Policy,
+    /// Orders and session statements for the log of the service with this static key.
+    Submissions {
+        /// From the policy.
+        service: StaticPublic,
+    },
 }
 
 impl Opening {
@@ -48,6 +53,7 @@ impl Opening {
             Self::Keys { .. } => Use::Keys,
             Self::Administration { .. } => Use::Administration,
             Self::Policy => Use::Policy,
+            Self::Submissions { .. } => Use::Submissions,
         }
     }
 }
@@ -70,6 +76,11 @@ pub enum Accepting<'a> {
     },
     /// Policy files.
     Policy,
+    /// Orders and session statements for the log, as the service with this static key.
+    Submissions {
+        /// The service's static key.
+        secret: &'a StaticSecret,
+    },
 }
 
 impl Accepting<'_> {
@@ -81,12 +92,15 @@ impl Accepting<'_> {
             Self::Keys { .. } => Use::Keys,
             Self::Administration { .. } => Use::Administration,
             Self::Policy => Use::Policy,
+            Self::Submissions { .. } => Use::Submissions,
         }
     }
 
     const fn secret(&self) -> Option<&StaticSecret> {
         match self {
-            Self::Keys { secret } | Self::Administration { secret } => Some(secret),
+            Self::Keys { secret }
+            | Self::Administration { secret }
+            | Self::Submissions { secret } => Some(secret),
             Self::Diagnostics | Self::Policy => None,
         }
     }
@@ -130,7 +144,10 @@ impl Initiator {
     ) -> Result<(Self, Vec<u8>), ChannelError> {
         let prologue = preamble.to_bytes();
         let mut builder = builder(preamble.purpose, &prologue, danger_fixed_ephemeral)?;
-        if let Opening::Keys { service } | Opening::Administration { service } = opening {
+        if let Opening::Keys { service }
+        | Opening::Administration { service }
+        | Opening::Submissions { service } = opening
+        {
             builder = builder
                 .remote_public_key(service.as_bytes())
                 .map_err(setup)?;
@@ -330,7 +347,7 @@ fn reject(error: ChannelError, spoken: Spoken) -> Rejection {
 const fn request_bytes(purpose: Use) -> usize {
     match purpose {
         Use::Diagnostics | Use::Policy => StaticPublic::LENGTH,
-        Use::Keys | Use::Administration => StaticPublic::LENGTH + TAG_BYTES,
+        Use::Keys | Use::Administration | Use::Submissions => StaticPublic::LENGTH + TAG_BYTES,
     }
 }
 

@@ -12,8 +12,8 @@ use crate::codec::{Message, MessageError, Reader, Writer};
 use crate::diagnostics::{LogCheck, SessionStatement};
 use crate::digest::Digest384;
 use crate::limits::{
-    MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_KEYS, MAX_KEYS_CONTENT_BYTES, MAX_STATEMENT_BYTES,
-    TAG_BYTES,
+    MAX_DOCUMENT_BYTES, MAX_KEY_BYTES, MAX_KEYS, MAX_KEYS_CONTENT_BYTES, MAX_LOG_PROOF_BYTES,
+    MAX_STATEMENT_BYTES, TAG_BYTES,
 };
 use crate::name::{KeyName, ReasonId};
 use crate::seal::{EncapsulatedKey, RecipientPublicKey};
@@ -236,7 +236,8 @@ impl fmt::Debug for KeyRequestEnvelope {
 /// The service's answer.
 ///
 /// ```text
-/// [1, log_check: uint, 0, [1*32 sealed_key]] / [1, log_check: uint, 1, reason: tstr]
+/// [1, log_check: uint, log_proof: bstr / null, 0, [1*32 sealed_key]] /
+/// [1, log_check: uint, log_proof: bstr / null, 1, reason: tstr]
 /// sealed_key = [name: tstr, version: uint, shares: uint, commitment: bstr .size 48,
 ///               encapsulated: bstr .size 1120, ciphertext: bstr]
 /// ```
@@ -244,6 +245,9 @@ impl fmt::Debug for KeyRequestEnvelope {
 pub struct KeyAnswer {
     /// Whether the decision was made with the log. Part of every answer, refusals among them.
     pub log_check: LogCheck,
+    /// The proof that the decision was logged: of the release, or of a refusal that is an entry of
+    /// its own. An agent that checks the log hands no key on without it.
+    pub log_proof: Option<Vec<u8>>,
     /// What was decided.
     pub outcome: KeyOutcome,
 }
@@ -286,10 +290,15 @@ impl Message for KeyAnswer {
     const MAX_BYTES: usize = MAX_KEYS_CONTENT_BYTES;
 
     fn write(&self, writer: &mut Writer) -> Result<(), MessageError> {
-        let Self { log_check, outcome } = self;
-        writer.array(4);
+        let Self {
+            log_check,
+            log_proof,
+            outcome,
+        } = self;
+        writer.array(5);
         writer.number(Self::VERSION);
         writer.number(log_check.code());
+        writer.optional_bytes("log proof", log_proof.as_deref(), MAX_LOG_PROOF_BYTES)?;
         match outcome {
             KeyOutcome::Released(keys) => {
                 writer.number(0_u8);
@@ -309,8 +318,9 @@ impl Message for KeyAnswer {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
-        reader.versioned("key answer", 4, Self::VERSION)?;
+        reader.versioned("key answer", 5, Self::VERSION)?;
         let log_check = reader.code("log check", LogCheck::from_code)?;
+        let log_proof = reader.optional_bytes("log proof", MAX_LOG_PROOF_BYTES)?;
         let outcome = match reader.u64("key answer")? {
             0 => {
                 let keys = reader.list("keys", MAX_KEYS)?;
@@ -332,7 +342,11 @@ impl Message for KeyAnswer {
                 });
             }
         };
-        Ok(Self { log_check, outcome })
+        Ok(Self {
+            log_check,
+            log_proof,
+            outcome,
+        })
     }
 }
 

@@ -7,7 +7,8 @@
 //!    answers with another ([`Initiator`], [`Responder`]). Both now hold the same
 //!    [`HandshakeHash`].
 //! 2. Contents travel in both directions through a [`Session`], which cuts them into [`frame`]s.
-//! 3. Each content is a [`Message`]: see [`diagnostics`], [`keys`], [`administration`], [`policy`].
+//! 3. Each content is a [`Message`]: see [`diagnostics`], [`keys`], [`administration`], [`policy`],
+//!    [`submissions`].
 //! 4. An attestation document is tied to the session by a [`binding`], and released keys are
 //!    sealed once more by [`mod@seal`].
 //!
@@ -43,6 +44,7 @@ pub mod seal;
 pub mod secret;
 pub mod session;
 pub mod signature;
+pub mod submissions;
 pub mod time;
 pub mod x25519;
 

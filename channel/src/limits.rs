@@ -22,7 +22,7 @@ pub const MAX_ORDER_BYTES: usize = 16 * 1024;
 /// The longest call: a few numbers, a digest and the parameters of one action.
 pub const MAX_CALL_BYTES: usize = 4 * 1024;
 
-/// The longest proof that an order was logged: a checkpoint with its cosignatures and an inclusion
+/// The longest proof that something was logged: a checkpoint with its cosignatures and an inclusion
 /// proof of at most 64 hashes fit in half of it.
 pub const MAX_LOG_PROOF_BYTES: usize = 32 * 1024;
 
@@ -67,11 +67,17 @@ pub const MAX_ADMINISTRATION_CONTENT_BYTES: usize = 4 * 1024 * 1024;
 /// its approvals.
 pub const MAX_PAYLOAD_BYTES: usize = 4 * 1024 * 1024 - 128 * 1024;
 
-/// The longest body of an administration answer.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024 - 1024;
+/// The longest body of an administration answer: what remains beside a log proof.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 
 /// The longest content that somebody who asks for the policy sends.
 pub const MAX_POLICY_REQUEST_BYTES: usize = 64 * 1024;
 
-/// The longest answer to that.
+/// The longest answer to that, and the longest delivery.
 pub const MAX_POLICY_CONTENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The longest submission: an order with all its approvals.
+pub const MAX_SUBMISSION_BYTES: usize = 128 * 1024;
+
+/// The longest answer to that: a log proof and a reason.
+pub const MAX_SUBMISSION_ANSWER_BYTES: usize = 64 * 1024;

@@ -3,12 +3,15 @@
 //! Nothing here is secret, and the server is not authenticated: integrity comes from the
 //! signatures, freshness from versions, expiry and the log. Each [`PolicyRequest`] is answered by
 //! one [`PolicyAnswer`].
+//!
+//! A [`PolicyDelivery`] goes the other way: somebody brings files to the service, in a session of
+//! use 3.
 
 use crate::codec::{Message, MessageError, Reader, Writer};
 use crate::digest::Digest384;
 use crate::limits::{
-    MAX_KNOWN_STATEMENTS, MAX_POLICY_CONTENT_BYTES, MAX_POLICY_FILE_BYTES, MAX_POLICY_FILES,
-    MAX_POLICY_REQUEST_BYTES, MAX_SIGNATURES,
+    MAX_KNOWN_STATEMENTS, MAX_LOG_PROOF_BYTES, MAX_POLICY_CONTENT_BYTES, MAX_POLICY_FILE_BYTES,
+    MAX_POLICY_FILES, MAX_POLICY_REQUEST_BYTES, MAX_SIGNATURES,
 };
 use crate::signature::ArmoredSignature;
 
@@ -92,10 +95,11 @@ pub struct Signed {
     pub signatures: Vec<ArmoredSignature>,
 }
 
-/// The policy files that the request does not say are known.
+/// The policy files that the request does not say are known, and what the log says about the
+/// bundle in force.
 ///
 /// ```text
-/// [1, bundles: [* signed], releases: [* signed], stops: [* signed]]
+/// [1, bundles: [* signed], releases: [* signed], stops: [* signed], currency: bstr / null]
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PolicyAnswer {
@@ -105,6 +109,9 @@ pub struct PolicyAnswer {
     pub releases: Vec<Signed>,
     /// Stop statements, oldest first.
     pub stops: Vec<Signed>,
+    /// The proof that the log names the newest bundle as the one in force: a log proof of its
+    /// `current` entry. Absent where there is no log, and while the service has no cosigned one.
+    pub currency: Option<Vec<u8>>,
 }
 
 impl PolicyAnswer {
@@ -113,6 +120,56 @@ impl PolicyAnswer {
 }
 
 impl Message for PolicyAnswer {
+    const MAX_BYTES: usize = MAX_POLICY_CONTENT_BYTES;
+
+    fn write(&self, writer: &mut Writer) -> Result<(), MessageError> {
+        let Self {
+            bundles,
+            releases,
+            stops,
+            currency,
+        } = self;
+        writer.array(5);
+        writer.number(Self::VERSION);
+        write_files(writer, "bundles", bundles)?;
+        write_files(writer, "releases", releases)?;
+        write_files(writer, "stops", stops)?;
+        writer.optional_bytes("currency", currency.as_deref(), MAX_LOG_PROOF_BYTES)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
+        reader.versioned("policy answer", 5, Self::VERSION)?;
+        Ok(Self {
+            bundles: read_files(reader, "bundles")?,
+            releases: read_files(reader, "releases")?,
+            stops: read_files(reader, "stops")?,
+            currency: reader.optional_bytes("currency", MAX_LOG_PROOF_BYTES)?,
+        })
+    }
+}
+
+/// Policy files that somebody brings to the service, instead of an administration request. Each is
+/// judged by its own signatures.
+///
+/// ```text
+/// [1, bundles: [* signed], releases: [* signed], stops: [* signed]]
+/// ```
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PolicyDelivery {
+    /// Bundles, oldest first.
+    pub bundles: Vec<Signed>,
+    /// Release statements, oldest first.
+    pub releases: Vec<Signed>,
+    /// Stop statements, oldest first.
+    pub stops: Vec<Signed>,
+}
+
+impl PolicyDelivery {
+    /// The version of this message.
+    pub const VERSION: u64 = 1;
+}
+
+impl Message for PolicyDelivery {
     const MAX_BYTES: usize = MAX_POLICY_CONTENT_BYTES;
 
     fn write(&self, writer: &mut Writer) -> Result<(), MessageError> {
@@ -129,7 +186,7 @@ impl Message for PolicyAnswer {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
-        reader.versioned("policy answer", 4, Self::VERSION)?;
+        reader.versioned("policy delivery", 4, Self::VERSION)?;
         Ok(Self {
             bundles: read_files(reader, "bundles")?,
             releases: read_files(reader, "releases")?,

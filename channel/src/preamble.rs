@@ -59,6 +59,8 @@ closed! {
         Administration = 3, "administration";
         /// Anybody to key service; Noise NN. The content is signed by others.
         Policy = 4, "policy";
+        /// Person to key service; Noise NK. Orders and session statements for the log.
+        Submissions = 5, "submissions";
     }
 }
 
@@ -68,7 +70,9 @@ impl Use {
     pub const fn noise_name(self) -> &'static str {
         match self {
             Self::Diagnostics | Self::Policy => "Noise_NN_25519_ChaChaPoly_SHA256",
-            Self::Keys | Self::Administration => "Noise_NK_25519_ChaChaPoly_SHA256",
+            Self::Keys | Self::Administration | Self::Submissions => {
+                "Noise_NK_25519_ChaChaPoly_SHA256"
+            }
         }
     }
 
@@ -83,6 +87,8 @@ impl Use {
             (Self::Administration, _) => limits::MAX_ADMINISTRATION_CONTENT_BYTES,
             (Self::Policy, Direction::FromInitiator) => limits::MAX_POLICY_REQUEST_BYTES,
             (Self::Policy, Direction::FromResponder) => limits::MAX_POLICY_CONTENT_BYTES,
+            (Self::Submissions, Direction::FromInitiator) => limits::MAX_SUBMISSION_BYTES,
+            (Self::Submissions, Direction::FromResponder) => limits::MAX_SUBMISSION_ANSWER_BYTES,
         }
     }
 }

@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::{World, json, now, read};
 use narthex_channel::administration::{AdministrationAnswer, AdministrationRequest};
-use narthex_channel::policy::PolicyAnswer;
+use narthex_channel::policy::PolicyDelivery;
 use narthex_channel::tokio::{Connection, Listener, Timeouts};
 use narthex_channel::{Accepting, Address, KeyName, Message, ReasonId, StaticSecret, commitment};
 use narthex_policy::{AdministrationContext, Digest384, KeyOperation, Policy, SignedOrder};
@@ -77,19 +77,22 @@ impl Service {
     }
 
     fn answer(&self, content: &[u8]) -> AdministrationAnswer {
-        if let Ok(files) = PolicyAnswer::from_bytes(content) {
+        if let Ok(files) = PolicyDelivery::from_bytes(content) {
             let count = files.bundles.len() + files.releases.len() + files.stops.len();
             let body = object!({ "bundle": { "version": 1 }, "accepted": count, "known": 0 });
             return AdministrationAnswer::Done {
                 body: body.to_string().into_bytes(),
+                log_proof: None,
             };
         }
         match self.order(AdministrationRequest::from_bytes(content).unwrap()) {
             Ok(body) => AdministrationAnswer::Done {
                 body: body.to_string().into_bytes(),
+                log_proof: None,
             },
             Err(reason) => AdministrationAnswer::Refused {
                 reason: ReasonId::from_static(reason),
+                log_proof: None,
             },
         }
     }

@@ -50,6 +50,7 @@ fn compose(lineage: &Lineage, request: &PolicyRequest) -> PolicyAnswer {
         bundles,
         releases,
         stops,
+        currency: None,
     }
 }
 

@@ -13,7 +13,7 @@ mod common;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use common::*;
-use narthex_channel::{KeyName, Message, Opening, SecretBytes, commitment, policy::PolicyAnswer};
+use narthex_channel::{KeyName, Message, Opening, SecretBytes, commitment, policy::PolicyDelivery};
 use narthex_key_service::commands;
 use narthex_policy::{Digest384, KeyOperation, Namespace};
 use serde_json::Value;
@@ -651,9 +651,9 @@ async fn under_an_expired_bundle_only_narrowing_goes_on_and_a_successor_gets_in(
     next.expires += 31 * DAY;
     let text = world.bundle_text(&next);
     world
-        .deliver(&PolicyAnswer {
+        .deliver(&PolicyDelivery {
             bundles: vec![world.signed(Namespace::Policy, &text, &["bob", "carol"])],
-            ..PolicyAnswer::default()
+            ..PolicyDelivery::default()
         })
         .await
         .unwrap();
@@ -751,20 +751,20 @@ async fn deliveries_are_answered_file_by_file() {
     let (world, running) = usual().await;
     let unsigned = world.release_text("shop", "2.0", "current");
     let good = world.release_text("shop", "2.1", "current");
-    let files = PolicyAnswer {
+    let files = PolicyDelivery {
         releases: vec![
             world.signed(Namespace::Release, &good, &["alice", "bob"]),
             world.signed(Namespace::Release, &unsigned, &["alice"]),
         ],
-        ..PolicyAnswer::default()
+        ..PolicyDelivery::default()
     };
     assert_eq!(
         world.deliver(&files).await.unwrap_err(),
         "release.under_signed"
     );
-    let files = PolicyAnswer {
+    let files = PolicyDelivery {
         releases: files.releases[..1].to_vec(),
-        ..PolicyAnswer::default()
+        ..PolicyDelivery::default()
     };
     let answer = world.deliver(&files).await.unwrap();
     assert_eq!(
@@ -775,9 +775,9 @@ async fn deliveries_are_answered_file_by_file() {
     let text = world.stop_text("keys = [\"database\"]\n");
     let stops = vec![world.signed(Namespace::Release, &text, &["carol"])];
     let refused = world
-        .deliver(&PolicyAnswer {
+        .deliver(&PolicyDelivery {
             stops,
-            ..PolicyAnswer::default()
+            ..PolicyDelivery::default()
         })
         .await;
     assert_eq!(refused.unwrap_err(), "signature.namespace");

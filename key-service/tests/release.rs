@@ -17,7 +17,7 @@ use common::*;
 use narthex_channel::{
     Digest384, Message, ModuleId, Opening, RecipientKey,
     keys::{KeyAnswer, KeyOutcome, KeyRequestEnvelope},
-    policy::PolicyAnswer,
+    policy::{PolicyAnswer, PolicyDelivery},
 };
 use narthex_nsm::mock::mint::{DevelopmentAuthority, measurement_of};
 use narthex_policy::{KeyOperation, Namespace};
@@ -428,9 +428,9 @@ async fn bundles_take_over_from_each_other() {
     next.previous_accepted_until = Some(now_millis() + 3_600_000);
     let text = world.bundle_text(&next);
     let file = world.signed(Namespace::Policy, &text, &["alice", "bob"]);
-    let delivered = PolicyAnswer {
+    let delivered = PolicyDelivery {
         bundles: vec![file],
-        ..PolicyAnswer::default()
+        ..PolicyDelivery::default()
     };
     let answer = world.deliver(&delivered).await.unwrap();
     assert_eq!(
@@ -486,9 +486,9 @@ async fn a_rolled_back_or_under_signed_bundle_is_refused() {
         let world = &world;
         async move {
             world
-                .deliver(&PolicyAnswer {
+                .deliver(&PolicyDelivery {
                     bundles,
-                    ..PolicyAnswer::default()
+                    ..PolicyDelivery::default()
                 })
                 .await
                 .unwrap_err()
@@ -619,12 +619,12 @@ async fn a_service_two_bundles_behind_catches_up() {
     let second = world.bundle_text(&second);
     let third = world.bundle_text(&BundleText::after(second.as_bytes(), 3, keys()));
     clock.advance(7_200_000);
-    let deliver = |texts: &[&String]| PolicyAnswer {
+    let deliver = |texts: &[&String]| PolicyDelivery {
         bundles: texts
             .iter()
             .map(|text| world.signed(Namespace::Policy, text, &["alice", "bob"]))
             .collect(),
-        ..PolicyAnswer::default()
+        ..PolicyDelivery::default()
     };
     let alone = world.deliver(&deliver(&[&second])).await;
     assert_eq!(alone.unwrap_err(), "bundle.expired");

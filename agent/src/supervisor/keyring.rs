@@ -199,6 +199,7 @@ impl Keyring {
         // This agent runs without the log as well and says so itself: the service's mark changes nothing.
         let KeyAnswer {
             log_check: _,
+            log_proof: _,
             outcome,
         } = KeyAnswer::from_bytes(answer)?;
         let sealed = match outcome {

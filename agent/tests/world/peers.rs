@@ -150,6 +150,7 @@ pub fn release(envelope: &KeyRequestEnvelope, session: &HandshakeHash, bytes: &[
 pub fn answered(outcome: KeyOutcome) -> KeyAnswer {
     KeyAnswer {
         log_check: LogCheck::InsecureWithoutLedger,
+        log_proof: None,
         outcome,
     }
 }

@@ -59,13 +59,7 @@ impl Message for CallRequest {
         write_approvals(writer, approvals)?;
         writer.filled_bytes("call", call, MAX_CALL_BYTES)?;
         writer.text(call_signature.as_str());
-        match log_proof {
-            Some(proof) => writer.filled_bytes("log proof", proof, MAX_LOG_PROOF_BYTES),
-            None => {
-                writer.null();
-                Ok(())
-            }
-        }
+        writer.optional_bytes("log proof", log_proof.as_deref(), MAX_LOG_PROOF_BYTES)
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, MessageError> {
@@ -76,11 +70,7 @@ impl Message for CallRequest {
             approvals: read_approvals(reader)?,
             call: reader.filled_bytes("call", MAX_CALL_BYTES)?.to_vec(),
             call_signature: ArmoredSignature::new(reader.text("call signature")?)?,
-            log_proof: reader.optional("log proof", |reader| {
-                reader
-                    .filled_bytes("log proof", MAX_LOG_PROOF_BYTES)
-                    .map(<[u8]>::to_vec)
-            })?,
+            log_proof: reader.optional_bytes("log proof", MAX_LOG_PROOF_BYTES)?,
         })
     }
 }

@@ -6,8 +6,9 @@ use crate::diagnostics::{
     CallAnswer, CallRequest, Field, FieldName, LogCheck, ResultBody, Value, Welcome,
 };
 use crate::keys::{KeyAnswer, KeyOutcome, KeyRequest, SealedKey};
-use crate::policy::{PolicyAnswer, PolicyRequest, Signed};
-use crate::{Digest384, Message, MessageError, SecretBytes};
+use crate::policy::{PolicyAnswer, PolicyDelivery, PolicyRequest, Signed};
+use crate::submissions::{Submission, SubmissionAnswer, SubmissionOutcome};
+use crate::{Digest384, HandshakeHash, Message, MessageError, ReasonId, SecretBytes};
 
 #[test]
 fn every_message_is_read_as_it_was_written() {
@@ -229,9 +230,66 @@ fn each_bound_holds_on_both_sides() {
     assert_bound(
         |length| AdministrationAnswer::Done {
             body: vec![0; length],
+            log_proof: None,
         },
         "body",
-        4 * 1024 * 1024 - 1024,
+        4 * 1024 * 1024 - 64 * 1024,
+    );
+    assert_bound(
+        |length| AdministrationAnswer::Done {
+            body: Vec::new(),
+            log_proof: Some(vec![0; length]),
+        },
+        "log proof",
+        32_768,
+    );
+    assert_bound(
+        |length| KeyAnswer {
+            log_proof: Some(vec![0; length]),
+            ..samples::keys_refused()
+        },
+        "log proof",
+        32_768,
+    );
+    assert_bound(
+        |length| SubmissionAnswer {
+            log_proof: Some(vec![0; length]),
+            ..samples::submission_refused()
+        },
+        "log proof",
+        32_768,
+    );
+    assert_bound(
+        |length| PolicyAnswer {
+            currency: Some(vec![0; length]),
+            ..PolicyAnswer::default()
+        },
+        "currency",
+        32_768,
+    );
+    assert_bound(
+        |length| Submission::Order {
+            order: vec![0; length],
+            signature: samples::signature(),
+            approvals: Vec::new(),
+        },
+        "order",
+        16_384,
+    );
+    assert_bound(
+        |length| Submission::Order {
+            order: vec![0],
+            signature: samples::signature(),
+            approvals: vec![samples::signature(); length],
+        },
+        "approvals",
+        16,
+    );
+    assert_bound(|length| submitted_statement(length, 1), "document", 16_640);
+    assert_bound(
+        |length| submitted_statement(1, length),
+        "session statement",
+        1024,
     );
     assert_bound(
         |length| PolicyRequest {
@@ -250,6 +308,17 @@ fn each_bound_holds_on_both_sides() {
                 signatures: Vec::new(),
             }],
             ..PolicyAnswer::default()
+        },
+        "stops",
+        256 * 1024,
+    );
+    assert_bound(
+        |length| PolicyDelivery {
+            stops: vec![Signed {
+                bytes: vec![0; length],
+                signatures: Vec::new(),
+            }],
+            ..PolicyDelivery::default()
         },
         "stops",
         256 * 1024,
@@ -334,10 +403,25 @@ fn parts_that_must_not_be_empty_are_refused_on_both_sides() {
         nothing.to_bytes(),
         Err(MessageError::Empty { part: "keys" })
     );
-    let read = KeyAnswer::from_bytes(&[0x84, 0x01, 0x01, 0x00, 0x80]);
+    let read = KeyAnswer::from_bytes(&[0x85, 0x01, 0x01, 0xf6, 0x00, 0x80]);
     assert_eq!(read, Err(MessageError::Empty { part: "keys" }));
     let read = Welcome::from_bytes(&[0x83, 0x01, 0x40, 0x40]);
     assert_eq!(read, Err(MessageError::Empty { part: "document" }));
+    // A proof is there or not: no bytes are no proof.
+    let empty = MessageError::Empty { part: "log proof" };
+    let nothing = SubmissionAnswer {
+        log_proof: Some(Vec::new()),
+        ..samples::submission_accepted()
+    };
+    assert_eq!(nothing.to_bytes(), Err(empty));
+    let read = SubmissionAnswer::from_bytes(&[0x83, 0x01, 0x40, 0xf6]);
+    assert_eq!(read, Err(empty));
+    let read = KeyAnswer::from_bytes(&[0x85, 0x01, 0x00, 0x40, 0x01, 0x61, b'a']);
+    assert_eq!(read, Err(empty));
+    let read = AdministrationAnswer::from_bytes(&[0x84, 0x01, 0x00, 0x40, 0x40]);
+    assert_eq!(read, Err(empty));
+    let read = PolicyAnswer::from_bytes(&[0x85, 0x01, 0x80, 0x80, 0x80, 0x40]);
+    assert_eq!(read, Err(MessageError::Empty { part: "currency" }));
 }
 
 #[test]
@@ -395,6 +479,13 @@ fn codes_outside_the_closed_lists_are_refused() {
     let answer = |bytes: &[u8]| CallAnswer::from_bytes(bytes);
     let unknown = |part, code| Err(MessageError::UnknownCode { part, code });
     assert_eq!(answer(&[0x83, 0x01, 0x02, 0x00]), unknown("call answer", 2));
+    assert_eq!(
+        Submission::from_bytes(&[0x85, 0x01, 0x02, 0x40, 0x40, 0x40]),
+        Err(MessageError::UnknownCode {
+            part: "submission",
+            code: 2
+        })
+    );
     // An answer for action 21, which does not exist.
     assert_eq!(
         answer(&[0x83, 0x01, 0x00, 0x83, 21, 0, 0x80]),
@@ -514,14 +605,28 @@ fn the_longest_messages_fit() {
     let request = AdministrationRequest {
         order: vec![0; 16_384],
         signature: longest_signature.clone(),
-        approvals: vec![longest_signature; 16],
+        approvals: vec![longest_signature.clone(); 16],
         payload: Some(SecretBytes::from(vec![0; 4_063_232])),
     };
     assert!(AdministrationRequest::from_bytes(&request.to_bytes().unwrap()).is_ok());
     let answer = AdministrationAnswer::Done {
-        body: vec![0; 4_193_280],
+        body: vec![0; 4_128_768],
+        log_proof: Some(vec![0; 32_768]),
     };
     assert!(AdministrationAnswer::from_bytes(&answer.to_bytes().unwrap()).is_ok());
+    let submission = Submission::Order {
+        order: vec![0; 16_384],
+        signature: longest_signature.clone(),
+        approvals: vec![longest_signature; 16],
+    };
+    assert!(Submission::from_bytes(&submission.to_bytes().unwrap()).is_ok());
+    let answer = SubmissionAnswer {
+        outcome: SubmissionOutcome::Refused {
+            reason: ReasonId::received(&"r".repeat(64)).unwrap(),
+        },
+        log_proof: Some(vec![0; 32_768]),
+    };
+    assert!(SubmissionAnswer::from_bytes(&answer.to_bytes().unwrap()).is_ok());
     let welcome = Welcome {
         document: vec![0; 16_640],
         statement: vec![0; 1024],
@@ -532,7 +637,16 @@ fn the_longest_messages_fit() {
 fn released(keys: Vec<SealedKey>) -> KeyAnswer {
     KeyAnswer {
         log_check: LogCheck::InsecureWithoutLedger,
+        log_proof: Some(vec![0; 32_768]),
         outcome: KeyOutcome::Released(keys),
+    }
+}
+
+fn submitted_statement(document: usize, statement: usize) -> Submission {
+    Submission::Statement {
+        session: HandshakeHash::from_bytes([0; 32]),
+        document: vec![0; document],
+        statement: vec![0; statement],
     }
 }
 
@@ -545,6 +659,7 @@ fn every_key_answer_says_whether_the_log_was_checked() {
         for log_check in [LogCheck::Required, LogCheck::InsecureWithoutLedger] {
             let answer = KeyAnswer {
                 log_check,
+                log_proof: None,
                 outcome: outcome.clone(),
             };
             let bytes = answer.to_bytes().unwrap();
@@ -554,9 +669,9 @@ fn every_key_answer_says_whether_the_log_was_checked() {
     }
     // Without the mark, or with one that does not exist, it is no answer.
     let reason = b"\x63a.b".as_slice();
-    let unmarked = [b"\x83\x01\x01".as_slice(), reason].concat();
+    let unmarked = [b"\x84\x01\xf6\x01".as_slice(), reason].concat();
     assert!(KeyAnswer::from_bytes(&unmarked).is_err());
-    let unknown = [b"\x84\x01\x02\x01".as_slice(), reason].concat();
+    let unknown = [b"\x85\x01\x02\xf6\x01".as_slice(), reason].concat();
     assert_eq!(
         KeyAnswer::from_bytes(&unknown),
         Err(MessageError::UnknownCode {
@@ -564,4 +679,53 @@ fn every_key_answer_says_whether_the_log_was_checked() {
             code: 2
         })
     );
+}
+
+/// Two kinds of content share an address, so one may never be taken for the other.
+#[test]
+fn a_delivery_is_neither_a_request_nor_an_answer() {
+    let encoded = |message: &dyn Fn() -> Result<zeroize::Zeroizing<Vec<u8>>, MessageError>| {
+        message().unwrap().to_vec()
+    };
+    let delivery = encoded(&|| samples::policy_delivery().to_bytes());
+    let answer = encoded(&|| samples::policy_answer().to_bytes());
+    let request = encoded(&|| samples::administration_request().to_bytes());
+    assert_eq!((delivery[0], request[0]), (0x84, 0x85));
+    let malformed = |part| MessageError::Malformed { part };
+    assert_eq!(
+        AdministrationRequest::from_bytes(&delivery).err(),
+        Some(malformed("administration request"))
+    );
+    assert_eq!(
+        PolicyDelivery::from_bytes(&request).err(),
+        Some(malformed("policy delivery"))
+    );
+    assert_eq!(
+        PolicyDelivery::from_bytes(&answer).err(),
+        Some(malformed("policy delivery"))
+    );
+    assert_eq!(
+        PolicyAnswer::from_bytes(&delivery).err(),
+        Some(malformed("policy answer"))
+    );
+}
+
+/// An order and a statement have as many parts, and are told apart by their kind alone.
+#[test]
+fn one_kind_of_submission_is_not_the_other() {
+    for submission in [samples::submitted_order(), samples::submitted_statement()] {
+        let mut bytes = submission.to_bytes().unwrap().to_vec();
+        assert_eq!(Submission::from_bytes(&bytes), Ok(submission));
+        bytes[2] ^= 1;
+        assert!(Submission::from_bytes(&bytes).is_err());
+    }
+}
+
+/// What leaves a program in words holds neither an order's text nor a document.
+#[test]
+fn submissions_are_not_spelled_out() {
+    let order = format!("{:?}", samples::submitted_order());
+    assert!(!order.contains("schema") && !order.contains("SSH SIGNATURE"));
+    let statement = format!("{:?}", samples::submitted_statement());
+    assert!(statement.len() < 512 && !statement.contains("enc9876"));
 }

@@ -9,16 +9,21 @@ use crate::diagnostics::{
 use crate::keys::{
     KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite, SealedKey, Shares,
 };
-use crate::policy::{PolicyAnswer, PolicyRequest, Signed};
+use crate::policy::{PolicyAnswer, PolicyDelivery, PolicyRequest, Signed};
 use crate::seal::{EncapsulatedKey, RecipientKey};
+use crate::submissions::{Submission, SubmissionAnswer, SubmissionOutcome};
 use crate::{
-    ArmoredSignature, DeclaredName, Digest384, KeyName, Message, ModuleId, ReasonId, SecretBytes,
-    UnixMillis,
+    ArmoredSignature, DeclaredName, Digest384, HandshakeHash, KeyName, Message, ModuleId, ReasonId,
+    SecretBytes, UnixMillis,
 };
 
 pub(super) fn signature() -> ArmoredSignature {
     ArmoredSignature::new("-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n")
         .unwrap()
+}
+
+pub(super) fn log_proof() -> Vec<u8> {
+    b"stands for a proof".to_vec()
 }
 
 pub(super) fn key_name() -> KeyName {
@@ -64,7 +69,7 @@ pub(super) fn call_request() -> CallRequest {
         approvals: vec![signature(), signature()],
         call: b"stands for a call".to_vec(),
         call_signature: signature(),
-        log_proof: Some(b"stands for a proof".to_vec()),
+        log_proof: Some(log_proof()),
     }
 }
 
@@ -147,14 +152,16 @@ pub(super) fn sealed_key() -> SealedKey {
 
 pub(super) fn keys_released() -> KeyAnswer {
     KeyAnswer {
-        log_check: LogCheck::InsecureWithoutLedger,
+        log_check: LogCheck::Required,
+        log_proof: Some(log_proof()),
         outcome: KeyOutcome::Released(vec![sealed_key()]),
     }
 }
 
 pub(super) fn keys_refused() -> KeyAnswer {
     KeyAnswer {
-        log_check: LogCheck::Required,
+        log_check: LogCheck::InsecureWithoutLedger,
+        log_proof: None,
         outcome: KeyOutcome::Refused {
             reason: ReasonId::from_static("release.revoked"),
         },
@@ -173,12 +180,14 @@ pub(super) fn administration_request() -> AdministrationRequest {
 pub(super) fn administration_done() -> AdministrationAnswer {
     AdministrationAnswer::Done {
         body: b"{}".to_vec(),
+        log_proof: Some(log_proof()),
     }
 }
 
 pub(super) fn administration_refused() -> AdministrationAnswer {
     AdministrationAnswer::Refused {
         reason: ReasonId::from_static("role.missing"),
+        log_proof: None,
     }
 }
 
@@ -189,15 +198,59 @@ pub(super) fn policy_request() -> PolicyRequest {
     }
 }
 
-pub(super) fn policy_answer() -> PolicyAnswer {
-    let file = |bytes: &[u8]| Signed {
+fn policy_file(bytes: &[u8]) -> Signed {
+    Signed {
         bytes: bytes.to_vec(),
         signatures: vec![signature()],
-    };
+    }
+}
+
+pub(super) fn policy_answer() -> PolicyAnswer {
     PolicyAnswer {
-        bundles: vec![file(b"version = 7\n")],
-        releases: vec![file(b"release = 2\n"), file(b"release = 3\n")],
+        bundles: vec![policy_file(b"version = 7\n")],
+        releases: vec![policy_file(b"release = 2\n"), policy_file(b"release = 3\n")],
         stops: Vec::new(),
+        currency: Some(log_proof()),
+    }
+}
+
+pub(super) fn policy_delivery() -> PolicyDelivery {
+    PolicyDelivery {
+        bundles: vec![policy_file(b"version = 7\n")],
+        releases: Vec::new(),
+        stops: vec![policy_file(b"stop = 1\n")],
+    }
+}
+
+pub(super) fn submitted_order() -> Submission {
+    Submission::Order {
+        order: b"schema = \"an order\"\n".to_vec(),
+        signature: signature(),
+        approvals: vec![signature()],
+    }
+}
+
+pub(super) fn submitted_statement() -> Submission {
+    Submission::Statement {
+        session: HandshakeHash::from_bytes([0x44; 32]),
+        document: b"stands for a document".to_vec(),
+        statement: statement().to_bytes().unwrap().to_vec(),
+    }
+}
+
+pub(super) fn submission_accepted() -> SubmissionAnswer {
+    SubmissionAnswer {
+        outcome: SubmissionOutcome::Accepted,
+        log_proof: Some(log_proof()),
+    }
+}
+
+pub(super) fn submission_refused() -> SubmissionAnswer {
+    SubmissionAnswer {
+        outcome: SubmissionOutcome::Refused {
+            reason: ReasonId::from_static("order.role"),
+        },
+        log_proof: None,
     }
 }
 
@@ -224,6 +277,11 @@ pub(super) fn encodings() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("policy-request", bytes(&policy_request())),
         ("policy-answer", bytes(&policy_answer())),
+        ("policy-delivery", bytes(&policy_delivery())),
+        ("submission.order", bytes(&submitted_order())),
+        ("submission.statement", bytes(&submitted_statement())),
+        ("submission-answer.accepted", bytes(&submission_accepted())),
+        ("submission-answer.refused", bytes(&submission_refused())),
     ]
 }
 
@@ -244,6 +302,9 @@ pub(super) fn reencode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, crate::Messa
         "administration-answer" => through::<AdministrationAnswer>(bytes),
         "policy-request" => through::<PolicyRequest>(bytes),
         "policy-answer" => through::<PolicyAnswer>(bytes),
+        "policy-delivery" => through::<PolicyDelivery>(bytes),
+        "submission" => through::<Submission>(bytes),
+        "submission-answer" => through::<SubmissionAnswer>(bytes),
         other => panic!("no message {other}"),
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use narthex_channel::administration::{AdministrationAnswer, AdministrationRequest};
-use narthex_channel::policy::PolicyAnswer;
+use narthex_channel::policy::PolicyDelivery;
 use narthex_channel::{Address, Message, Opening, StaticPublic};
 use narthex_policy::{AdministrationOrder, SignedOrder, StaticKey, UnixMillis};
 use serde_json::Value;
@@ -64,7 +64,7 @@ pub(crate) fn keys(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
 pub(crate) fn deliver(
     service: &Address,
     static_key: &StaticKey,
-    files: &PolicyAnswer,
+    files: &PolicyDelivery,
     silence: Duration,
 ) -> Outcome<Value> {
     administer(service, static_key, files, silence)
@@ -88,13 +88,13 @@ fn administer<M: Message>(
         Ok(answer)
     })?;
     match answer {
-        AdministrationAnswer::Done { body } => serde_json::from_slice(&body).map_err(|error| {
+        AdministrationAnswer::Done { body, .. } => serde_json::from_slice(&body).map_err(|error| {
             Failure::refused(
                 "answer.malformed",
                 format!("the service's answer is not JSON: {error}"),
             )
         }),
-        AdministrationAnswer::Refused { reason } => Err(refused(reason.as_str())),
+        AdministrationAnswer::Refused { reason, .. } => Err(refused(reason.as_str())),
     }
 }
 

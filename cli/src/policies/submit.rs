@@ -3,7 +3,7 @@
 //! What has expired stays behind without a word to scripts. What lacks signatures ends the command with
 //! "refused", after the rest is delivered: a stop statement that nobody received must not look delivered.
 
-use narthex_channel::policy::{PolicyAnswer, Signed};
+use narthex_channel::policy::{PolicyDelivery, Signed};
 use narthex_policy::UnixMillis;
 
 use crate::administration::{deliver, static_key};
@@ -38,7 +38,7 @@ pub(crate) fn submit(arguments: &Delivery, output: &Output) -> Outcome<Exit> {
             .map(as_sent)
             .collect()
     };
-    let files = PolicyAnswer {
+    let files = PolicyDelivery {
         bundles: holding(&held.directory.bundles)?,
         releases: holding(&held.directory.releases)?,
         stops: holding(&held.directory.stops)?,

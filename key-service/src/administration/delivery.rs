@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use narthex_channel::{
     Message,
-    policy::{PolicyAnswer, Signed},
+    policy::{PolicyDelivery, Signed},
 };
 use narthex_policy::SignedFile;
 use serde_json::json;
@@ -39,11 +39,11 @@ fn armoured(file: &Signed) -> Vec<String> {
 
 impl Service {
     pub(crate) async fn deliver(self: &Arc<Self>, content: &[u8]) -> Outcomes {
-        let delivered = match PolicyAnswer::from_bytes(content) {
+        let delivered = match PolicyDelivery::from_bytes(content) {
             Ok(delivered) => delivered,
             Err(error) => return self.not_delivered((&error).into()).await,
         };
-        let PolicyAnswer {
+        let PolicyDelivery {
             bundles,
             releases,
             stops,

@@ -59,9 +59,13 @@ impl Service {
             Ok(body)
         });
         match encoded {
-            Ok(body) => AdministrationAnswer::Done { body },
+            Ok(body) => AdministrationAnswer::Done {
+                body,
+                log_proof: None,
+            },
             Err(refusal) => AdministrationAnswer::Refused {
                 reason: refusal.to_reason_id(),
+                log_proof: None,
             },
         }
     }

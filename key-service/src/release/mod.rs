@@ -153,6 +153,7 @@ impl Service {
 pub(crate) fn answer(outcome: KeyOutcome) -> KeyAnswer {
     KeyAnswer {
         log_check: LogCheck::InsecureWithoutLedger,
+        log_proof: None,
         outcome,
     }
 }

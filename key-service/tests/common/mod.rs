@@ -22,7 +22,7 @@ use narthex_channel::{
         AgentVersion, BootId, BundleInForce, Decisions, LogCheck, ReleaseState, SessionStatement,
     },
     keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite},
-    policy::{PolicyAnswer, Signed},
+    policy::{PolicyDelivery, Signed},
     tokio::{Connection, Stream, Timeouts, connect},
 };
 use narthex_key_service::{
@@ -413,8 +413,8 @@ impl World {
             .ok_or("closed")?;
         let _closed = connection.close().await;
         Ok(match answer {
-            AdministrationAnswer::Done { body } => Ok(serde_json::from_slice(&body).unwrap()),
-            AdministrationAnswer::Refused { reason } => Err(reason.as_str().to_owned()),
+            AdministrationAnswer::Done { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
+            AdministrationAnswer::Refused { reason, .. } => Err(reason.as_str().to_owned()),
         })
     }
 
@@ -432,7 +432,7 @@ impl World {
         self.send(&content).await
     }
 
-    pub async fn deliver(&self, files: &PolicyAnswer) -> Result<Value, String> {
+    pub async fn deliver(&self, files: &PolicyDelivery) -> Result<Value, String> {
         self.send(&files.to_bytes().unwrap()).await
     }
 
@@ -440,9 +440,9 @@ impl World {
     pub async fn succeed(&mut self, keys: Vec<KeyRule>) -> Value {
         let version = self.bundles.len() as u64 + 1;
         let text = self.bundle_text(&BundleText::after(self.newest_bundle(), version, keys));
-        let files = PolicyAnswer {
+        let files = PolicyDelivery {
             bundles: vec![self.signed(Namespace::Policy, &text, &["alice", "carol"])],
-            ..PolicyAnswer::default()
+            ..PolicyDelivery::default()
         };
         let answer = self.deliver(&files).await.unwrap();
         self.bundles.push(text.into_bytes());
@@ -451,18 +451,18 @@ impl World {
 
     pub async fn release(&self, name: &str, version: &str, status: &str) -> Result<Value, String> {
         let text = self.release_text(name, version, status);
-        self.deliver(&PolicyAnswer {
+        self.deliver(&PolicyDelivery {
             releases: vec![self.signed(Namespace::Release, &text, &["alice", "bob"])],
-            ..PolicyAnswer::default()
+            ..PolicyDelivery::default()
         })
         .await
     }
 
     pub async fn stop(&self, what: &str) -> Result<Value, String> {
         let text = self.stop_text(what);
-        self.deliver(&PolicyAnswer {
+        self.deliver(&PolicyDelivery {
             stops: vec![self.signed(Namespace::Stop, &text, &["carol"])],
-            ..PolicyAnswer::default()
+            ..PolicyDelivery::default()
         })
         .await
     }

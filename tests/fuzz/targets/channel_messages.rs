@@ -6,13 +6,14 @@ use narthex_channel::Message;
 use narthex_channel::administration::{AdministrationAnswer, AdministrationRequest};
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, SessionStatement, Welcome};
 use narthex_channel::keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope};
-use narthex_channel::policy::{PolicyAnswer, PolicyRequest};
+use narthex_channel::policy::{PolicyAnswer, PolicyDelivery, PolicyRequest};
+use narthex_channel::submissions::{Submission, SubmissionAnswer};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&which, data)) = data.split_first() else {
         return;
     };
-    match which % 11 {
+    match which % 14 {
         0 => again::<Welcome>(data),
         1 => again::<SessionStatement>(data),
         2 => again::<CallRequest>(data),
@@ -23,7 +24,10 @@ fuzz_target!(|data: &[u8]| {
         7 => again::<AdministrationRequest>(data),
         8 => again::<AdministrationAnswer>(data),
         9 => again::<PolicyRequest>(data),
-        _ => again::<PolicyAnswer>(data),
+        10 => again::<PolicyAnswer>(data),
+        11 => again::<PolicyDelivery>(data),
+        12 => again::<Submission>(data),
+        _ => again::<SubmissionAnswer>(data),
     }
 });
 

@@ -10,11 +10,12 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let secret = StaticSecret::from_bytes(&[7; 32]);
-    let accepting = match which % 4 {
+    let accepting = match which % 5 {
         0 => Accepting::Diagnostics,
         1 => Accepting::Keys { secret: &secret },
         2 => Accepting::Administration { secret: &secret },
-        _ => Accepting::Policy,
+        3 => Accepting::Policy,
+        _ => Accepting::Submissions { secret: &secret },
     };
     let _ = responder(&accepting, data);
 });

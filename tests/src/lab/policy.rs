@@ -132,6 +132,7 @@ impl Lab {
             bundles: all("policy/bundles"),
             releases: all("policy/releases"),
             stops: all("policy/stops"),
+            currency: None,
         }
     }
 
