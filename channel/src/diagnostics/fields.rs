@@ -33,6 +33,9 @@ closed! {
         /// Whether the kernel's Landlock is older than the sandbox of gate and fetchers wants, and the
         /// configuration allows it (flag).
         HealthOlderLandlock = 0x010c, "health.older_landlock";
+        /// Whether the agent acts without looking at the log, as the configuration allows with
+        /// `--local` (flag).
+        HealthInsecureWithoutLedger = 0x010d, "health.insecure_without_ledger";
 
         /// First number of the agent's version (count).
         VersionMajor = 0x0201, "version.major";
@@ -365,6 +368,12 @@ closed! {
         PolicyRefused = 0x0f0d, "policy.refused";
         /// Head of the hash chain of these decisions (digest).
         PolicyChainHead = 0x0f0e, "policy.chain_head";
+        /// The last moment at which the log's witnesses are known to have seen the bundle in force as
+        /// the current one (time).
+        PolicyCurrentAt = 0x0f0f, "policy.current_at";
+        /// Why the newest successor is not in force though its signatures hold: what is wrong with the
+        /// log's proof that it is the current one; `none` if nothing is (state).
+        PolicySuccessor = 0x0f10, "policy.successor";
 
         /// What has become of a key (state, by key).
         KeyState = 0x1001, "keys.state";
@@ -514,6 +523,27 @@ closed! {
         Tsc = 97, "tsc";
         /// Any other clock source.
         OtherClock = 98, "other-clock";
+
+        /// No proof of the log came with it.
+        LogProofMissing = 112, "log-proof-missing";
+        /// The proof is not written as proofs are.
+        LogMalformed = 113, "log-malformed";
+        /// The proof's checkpoint is not signed by the log.
+        LogSignature = 114, "log-signature";
+        /// Too few witnesses have cosigned it.
+        LogQuorum = 115, "log-quorum";
+        /// What is to be proved is not in the log, or not like that.
+        LogInclusion = 116, "log-inclusion";
+        /// The witnesses' signatures are too old.
+        LogStale = 117, "log-stale";
+        /// The witnesses' signatures are from the future.
+        LogFuture = 118, "log-future";
+        /// The log went on after the entry that was proved.
+        LogNotLast = 119, "log-not-last";
+        /// The log names another bundle.
+        LogNotCurrent = 120, "log-not-current";
+        /// The proof fails for another reason.
+        LogOther = 121, "log-other";
 
         /// The Nitro Security Module feeds the kernel's random numbers.
         NsmRandom = 112, "nsm-hwrng";
