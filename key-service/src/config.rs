@@ -13,6 +13,8 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::log::LedgerConfig;
+
 /// No sensible configuration is larger.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 
@@ -34,6 +36,9 @@ pub struct Config {
     /// Bounds.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// The transparency log: witnesses and times.
+    #[serde(default)]
+    pub ledger: LedgerConfig,
     /// The log on stderr.
     #[serde(default)]
     pub log: LogConfig,
@@ -68,6 +73,11 @@ pub struct ListenConfig {
     /// Where agents and others fetch the policy. Default: nowhere.
     #[serde(default)]
     pub policy: Vec<String>,
+    /// Where orders and session statements are submitted to the log. Absent: nowhere, so that no order can be used.
+    pub submissions: Option<String>,
+    /// Where the log is read over HTTP, by those the bundle names: `tcp:IP:PORT`, `unix:PATH`. Default: nowhere.
+    #[serde(default)]
+    pub log: Vec<String>,
     /// Health, readiness and metrics over HTTP, without authentication: IP and port, loopback as a rule.
     /// Absent: not served.
     pub http: Option<SocketAddr>,
@@ -312,7 +322,8 @@ impl Config {
             1,
             3600,
         )?;
-        bounded("limits.summary_seconds", summary_seconds, 1, 86_400)
+        bounded("limits.summary_seconds", summary_seconds, 1, 86_400)?;
+        self.ledger.check()
     }
 }
 
@@ -336,7 +347,12 @@ impl LimitsConfig {
     }
 }
 
-fn bounded(field: &'static str, found: u32, least: u32, most: u32) -> Result<(), ConfigError> {
+pub(crate) fn bounded(
+    field: &'static str,
+    found: u32,
+    least: u32,
+    most: u32,
+) -> Result<(), ConfigError> {
     if (least..=most).contains(&found) {
         Ok(())
     } else {
@@ -410,6 +426,7 @@ mod tests {
         }
         for addition in [
             "[limits]\nsurprise = 1",
+            "[ledger]\nsurprise = 1",
             "[log]\nsurprise = 1",
             "[surprise]",
         ] {
@@ -451,6 +468,17 @@ mod tests {
         ] {
             for value in wrong {
                 let text = format!("{SMALLEST}\n[limits]\n{field} = {value}");
+                assert_eq!(refused(&text), "config.out_of_bounds", "{field} {value}");
+            }
+        }
+        for (field, wrong) in [
+            ("witness_timeout_seconds", [0, 61]),
+            ("quorum_timeout_seconds", [0, 601]),
+            ("current_seconds", [59, 43_201]),
+            ("evidence_days", [0, 36_501]),
+        ] {
+            for value in wrong {
+                let text = format!("{SMALLEST}\n[ledger]\n{field} = {value}");
                 assert_eq!(refused(&text), "config.out_of_bounds", "{field} {value}");
             }
         }

@@ -25,6 +25,7 @@ pub mod hardening;
 pub mod http;
 pub mod init;
 pub mod lineage;
+pub mod log;
 pub mod logging;
 pub mod metrics;
 pub mod reason;

@@ -1,0 +1,18 @@
+//! The transparency log, as far as it is more than rows of the database.
+//!
+//! Entries, tiles and the signed checkpoint become durable in one transaction with what they are about
+//! ([`crate::storage`]). What happens to them then is here:
+//!
+//! - [`settings`] where the witnesses are;
+//! - [`rounds`] and [`witness`] whom to show which checkpoint, and when it has its quorum
+//!
+//! Nothing in here can change what was recorded.
+
+#[allow(dead_code, reason = "its task comes with the next commits")]
+mod rounds;
+mod settings;
+#[allow(dead_code, reason = "its task comes with the next commits")]
+mod witness;
+
+pub use rounds::LogStop;
+pub use settings::LedgerConfig;
