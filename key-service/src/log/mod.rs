@@ -3,16 +3,18 @@
 //! Entries, tiles and the signed checkpoint become durable in one transaction with what they are about
 //! ([`crate::storage`]). What happens to them then is here:
 //!
-//! - [`settings`] where the witnesses are;
+//! - [`settings`] where the witnesses are; [`published`] what the writer tells after each commit;
 //! - [`rounds`] and [`witness`] whom to show which checkpoint, and when it has its quorum
 //!
 //! Nothing in here can change what was recorded.
 
+mod published;
 #[allow(dead_code, reason = "its task comes with the next commits")]
 mod rounds;
 mod settings;
 #[allow(dead_code, reason = "its task comes with the next commits")]
 mod witness;
 
+pub use published::{Published, Shown};
 pub use rounds::LogStop;
 pub use settings::LedgerConfig;

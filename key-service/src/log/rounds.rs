@@ -8,18 +8,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::witness::Witness;
-
-/// A checkpoint that the log signed and that is durable.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Shown {
-    /// Number of leaves.
-    pub(crate) size: u64,
-    /// Root of the tree.
-    pub(crate) root: [u8; 32],
-    /// The signed note, without cosignatures.
-    pub(crate) note: String,
-}
+use super::{published::Shown, witness::Witness};
 
 /// A question to one witness.
 #[derive(Clone, Debug)]
@@ -79,6 +68,8 @@ pub(crate) struct Agreed<C> {
 
 struct Round<C> {
     target: Arc<Shown>,
+    /// Since when the quorum is waited for, in milliseconds of the caller's clock; also on targets given up since.
+    since: u64,
     cosigned: BTreeMap<String, C>,
     done: bool,
 }
@@ -140,8 +131,9 @@ impl<C: Clone> Rounds<C> {
 
     /// Starts the next round if there is need and nothing to wait for; returns what has its quorum without anybody's
     /// cosignature, which happens only when the bundle asks for none.
-    pub(crate) fn advance(&mut self) -> Option<Agreed<C>> {
+    pub(crate) fn advance(&mut self, now: u64) -> Option<Agreed<C>> {
         let newest = self.newest.clone()?;
+        let mut since = now;
         if let Some(round) = &self.round
             && !round.done
         {
@@ -160,11 +152,13 @@ impl<C: Clone> Rounds<C> {
             if self.is_current(&round.target) {
                 self.current_lost = true;
             }
+            since = round.since;
             self.round = None;
         }
         let next = self.next_target(newest)?;
         self.round = Some(Round {
             target: next,
+            since,
             cosigned: BTreeMap::new(),
             done: false,
         });
@@ -315,6 +309,14 @@ impl<C: Clone> Rounds<C> {
             .min()
     }
 
+    /// Since when a checkpoint waits for its quorum, if one does.
+    pub(crate) fn waits_since(&self) -> Option<u64> {
+        self.round
+            .as_ref()
+            .filter(|round| !round.done)
+            .map(|round| round.since)
+    }
+
     /// Whether everything that is durable has its quorum.
     pub(crate) fn is_settled(&self) -> bool {
         match (&self.newest, self.agreed_size) {
@@ -415,7 +417,7 @@ mod tests {
     fn two_of_three_are_enough_and_the_third_still_comes() {
         let mut rounds = rounds(2);
         rounds.publish(shown(10), None);
-        assert!(rounds.advance().is_none());
+        assert!(rounds.advance(0).is_none());
         let asks = rounds.asks(0);
         assert_eq!(asks.len(), 3);
         assert!(
@@ -431,21 +433,21 @@ mod tests {
         assert_eq!(rounds.missing(), [("b".to_owned(), None)]);
         let more = signs(&mut rounds, of(&asks, "b")).unwrap();
         assert_eq!(more.cosignatures.len(), 3);
-        assert!(rounds.advance().is_none() && rounds.asks(0).is_empty());
+        assert!(rounds.advance(0).is_none() && rounds.asks(0).is_empty());
     }
 
     #[test]
     fn all_are_asked_for_the_same_checkpoint_however_fast_the_log_grows() {
         let mut rounds = rounds(2);
         rounds.publish(shown(10), None);
-        rounds.advance();
+        rounds.advance(0);
         let first = rounds.asks(0);
         signs(&mut rounds, of(&first, "a"));
         rounds.publish(shown(20), None);
-        rounds.advance();
+        rounds.advance(0);
         assert!(rounds.asks(0).is_empty(), "a waits for b or c");
         assert_eq!(signs(&mut rounds, of(&first, "b")).unwrap().shown.size, 10);
-        rounds.advance();
+        rounds.advance(0);
         let second = rounds.asks(0);
         assert_eq!(second.len(), 2);
         assert!(
@@ -462,7 +464,7 @@ mod tests {
     fn a_current_entry_is_cosigned_at_its_own_size() {
         let mut rounds = rounds(2);
         rounds.publish(shown(10), Some(shown(10)));
-        rounds.advance();
+        rounds.advance(0);
         let first = rounds.asks(0);
         // Before anybody answers, more is written, and then another current entry and more.
         rounds.publish(shown(30), Some(shown(25)));
@@ -471,12 +473,12 @@ mod tests {
             !signs(&mut rounds, of(&first, "b")).unwrap().is_current,
             "a newer one is there"
         );
-        rounds.advance();
+        rounds.advance(0);
         let second = rounds.asks(0);
         assert!(second.iter().all(|ask| ask.target.size == 25));
         signs(&mut rounds, of(&second, "a"));
         assert!(signs(&mut rounds, of(&second, "b")).unwrap().is_current);
-        rounds.advance();
+        rounds.advance(0);
         assert!(rounds.asks(0).iter().all(|ask| ask.target.size == 30));
     }
 
@@ -484,7 +486,7 @@ mod tests {
     fn a_witness_says_what_it_knows_and_is_shown_the_way_from_there() {
         let mut rounds = rounds(2);
         rounds.publish(shown(10), None);
-        rounds.advance();
+        rounds.advance(0);
         let asks = rounds.asks(0);
         says(&mut rounds, of(&asks, "a"), Reply::Knows(4), 0);
         says(&mut rounds, of(&asks, "b"), Reply::Knows(0), 0);
@@ -496,7 +498,7 @@ mod tests {
     fn a_witness_that_is_away_is_asked_again_later_and_named() {
         let mut rounds = rounds(2);
         rounds.publish(shown(10), None);
-        rounds.advance();
+        rounds.advance(0);
         let asks = rounds.asks(0);
         signs(&mut rounds, of(&asks, "a"));
         for name in ["b", "c"] {
@@ -520,12 +522,12 @@ mod tests {
     fn a_witness_that_went_past_the_target_moves_it() {
         let mut rounds = rounds(3);
         rounds.publish(shown(10), Some(shown(10)));
-        rounds.advance();
+        rounds.advance(0);
         let asks = rounds.asks(0);
         rounds.publish(shown(20), Some(shown(10)));
         // The service was killed after it had shown 15 to b.
         says(&mut rounds, of(&asks, "b"), Reply::Knows(15), 0);
-        assert!(rounds.advance().is_none());
+        assert!(rounds.advance(0).is_none());
         assert!(rounds.needs_new_current());
         let asks = rounds.asks(0);
         assert_eq!(
@@ -540,7 +542,7 @@ mod tests {
     fn a_witness_that_knows_more_or_another_log_stops_everything() {
         let mut rounds = rounds(1);
         rounds.publish(shown(10), None);
-        rounds.advance();
+        rounds.advance(0);
         let asks = rounds.asks(0);
         let stop = rounds
             .replied(of(&asks, "a"), Reply::Knows(11), 0)
@@ -561,7 +563,7 @@ mod tests {
     fn without_a_quorum_nobody_is_waited_for_and_witnesses_are_shown_all_the_same() {
         let mut rounds = rounds(0);
         rounds.publish(shown(10), Some(shown(10)));
-        let agreed = rounds.advance().unwrap();
+        let agreed = rounds.advance(0).unwrap();
         assert!(agreed.is_current && agreed.cosignatures.is_empty());
         let asks = rounds.asks(0);
         assert_eq!(asks.len(), 3);
@@ -569,21 +571,21 @@ mod tests {
             signs(&mut rounds, of(&asks, "b")).unwrap().cosignatures,
             ["b 10"]
         );
-        assert!(rounds.advance().is_none());
+        assert!(rounds.advance(0).is_none());
     }
 
     #[test]
     fn another_bundle_means_that_its_witnesses_must_agree_again() {
         let mut rounds = rounds(2);
         rounds.publish(shown(10), None);
-        rounds.advance();
+        rounds.advance(0);
         let asks = rounds.asks(0);
         signs(&mut rounds, of(&asks, "a"));
         signs(&mut rounds, of(&asks, "b"));
         assert!(rounds.is_settled());
         rounds.configure(&["b".to_owned(), "d".to_owned()], 2);
         assert!(!rounds.is_settled());
-        rounds.advance();
+        rounds.advance(0);
         let again = rounds.asks(0);
         assert_eq!(again.len(), 2);
         assert_eq!(of(&again, "b").old_size, 10);
