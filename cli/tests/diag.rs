@@ -204,6 +204,7 @@ impl Served {
             instance_id: INSTANCE_ID,
             boot_id: &narthex_policy::BootId(BOOT_ID),
             measurements: &measured,
+            logged: None,
         };
         let session = SessionHash(*session.as_bytes());
         let order = self

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use crate::bundle::Bundle;
 use crate::names::ProjectName;
 use crate::person::{Person, PersonText, check_distinct};
 use crate::reason::{Reason, Refusal};
+use crate::verifier_key::VerifierKey;
 
 /// Fewest people who approve a bundle or a release: one person alone is never enough.
 pub const MIN_THRESHOLD: usize = 2;
@@ -28,7 +30,8 @@ pub const MIN_THRESHOLD: usize = 2;
 /// assert_eq!(anchor.reviewers().len(), 2);
 /// ```
 ///
-/// A reviewer may also say `requires = "touch"` or `"verification"`.
+/// A reviewer may also say `requires = "touch"` or `"verification"`. `log`, a verifier key of the
+/// signed-note format, names the log that must be the bundle's, or must have been it before.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(try_from = "AnchorText")]
 pub struct TrustAnchor {
@@ -36,6 +39,7 @@ pub struct TrustAnchor {
     reviewers: Vec<Person>,
     threshold: usize,
     minimum_bundle_version: u64,
+    log: Option<VerifierKey>,
 }
 
 #[derive(Deserialize)]
@@ -44,11 +48,12 @@ struct AnchorText {
     project: String,
     threshold: usize,
     minimum_bundle_version: u64,
+    log: Option<String>,
     reviewer: Vec<PersonText>,
 }
 
 impl TrustAnchor {
-    /// Puts an anchor together.
+    /// Puts an anchor together, without a log.
     ///
     /// # Errors
     ///
@@ -67,7 +72,17 @@ impl TrustAnchor {
             reviewers,
             threshold,
             minimum_bundle_version,
+            log: None,
         })
+    }
+
+    /// The same anchor, which demands this log.
+    #[must_use]
+    pub fn with_log(self, log: VerifierKey) -> Self {
+        Self {
+            log: Some(log),
+            ..self
+        }
     }
 
     /// The project.
@@ -89,6 +104,30 @@ impl TrustAnchor {
     pub fn minimum_bundle_version(&self) -> u64 {
         self.minimum_bundle_version
     }
+
+    /// The log that must be the bundle's, or must have been it in an earlier epoch.
+    pub fn log(&self) -> Option<&VerifierKey> {
+        self.log.as_ref()
+    }
+
+    /// Refuses a bundle without that log.
+    pub(crate) fn check_log(&self, bundle: &Bundle) -> Result<(), Refusal> {
+        let Some(log) = &self.log else {
+            return Ok(());
+        };
+        let ledger = bundle.ledger.as_ref();
+        if ledger.is_some_and(|ledger| ledger.has_or_had_log(log)) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::BundleOtherLog,
+            format!(
+                "the image demands the log {log}, bundle {} has {}",
+                bundle.version,
+                ledger.map_or("none", |ledger| ledger.log.as_str())
+            ),
+        ))
+    }
 }
 
 impl TryFrom<AnchorText> for TrustAnchor {
@@ -99,18 +138,23 @@ impl TryFrom<AnchorText> for TrustAnchor {
             project,
             threshold,
             minimum_bundle_version,
+            log,
             reviewer,
         } = text;
         let reviewers = reviewer
             .iter()
             .map(Person::from_text)
             .collect::<Result<_, _>>()?;
-        Self::new(
+        let anchor = Self::new(
             ProjectName::new(&project)?,
             reviewers,
             threshold,
             minimum_bundle_version,
-        )
+        )?;
+        Ok(match log {
+            Some(log) => anchor.with_log(VerifierKey::parse_log(&log)?),
+            None => anchor,
+        })
     }
 }
 

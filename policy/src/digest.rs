@@ -76,6 +76,13 @@ fixed_bytes!(
     32
 );
 
+fixed_bytes!(
+    /// What pseudonyms of people in the log are made with, so that they cannot be guessed from a
+    /// list of names.
+    LedgerSalt,
+    32
+);
+
 impl Digest384 {
     /// SHA-384 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {

@@ -16,6 +16,11 @@ pub mod limits {
     pub const MAX_ORDER_BYTES: usize = 16 * 1024;
     /// Largest call; its fields are fixed, so this is generous.
     pub const MAX_CALL_BYTES: usize = 256;
+    /// Largest ticket of a reader of the log; its fields are bounded, so this is generous.
+    pub const MAX_TICKET_BYTES: usize = 512;
+    /// Largest `Authorization` header with a ticket and its signature in base64.
+    pub const MAX_TICKET_HEADER_BYTES: usize =
+        (MAX_TICKET_BYTES + MAX_SIGNATURE_BYTES).div_ceil(3) * 4 + 8;
     /// Largest armoured signature; the largest accepted kind (P-521) needs under 600 bytes.
     pub const MAX_SIGNATURE_BYTES: usize = 2048;
     /// Signatures looked at per file; each costs a curve operation.

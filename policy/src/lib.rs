@@ -12,8 +12,9 @@
 //!    [`Policy::from_history`] in a service, [`Policy::from_lineage`] for a person with a directory.
 //! 2. Feed it what arrives: [`Policy::succeed`], [`Policy::add_release`], [`Policy::add_stop`].
 //!    Nothing changes on refusal.
-//! 3. Ask: [`Policy::authorise_key`]; [`Policy::authorise_order`], then [`Policy::authorise_call`],
-//!    then [`UsedCalls::claim`]; [`Policy::authorise_administration`].
+//! 3. Ask: [`Policy::authorise_key`]; [`Policy::admit_order`] where orders are logged;
+//!    [`Policy::authorise_order`], then [`Policy::authorise_call`], then [`UsedCalls::claim`] where
+//!    they are carried out; [`Policy::authorise_administration`]; [`Policy::authorise_reader`].
 //!
 //! Each answer is a type that only the check can make, and what acts takes that type:
 //!
@@ -62,8 +63,10 @@ mod signature;
 mod stop;
 mod tally;
 mod template;
+mod ticket;
 mod time;
 mod used_calls;
+mod verifier_key;
 mod wire;
 
 pub use action::{Action, ActionKind};
@@ -79,9 +82,9 @@ pub use bundle::{
 pub use call::{Call, MAX_GRACE_SECONDS, Parameters, SignedCall};
 pub use counters::{DeclaredCounter, bits_per_minute};
 pub use diff::{Change, ChangeKind, Effect, diff};
-pub use digest::{BootId, Digest384, Pcr, SessionHash, StaticKey};
+pub use digest::{BootId, Digest384, LedgerSalt, Pcr, SessionHash, StaticKey};
 pub use file::{SignedFile, limits};
-pub use ledger::{Ledger, VerifierKey};
+pub use ledger::{Ledger, MAX_WITNESSES, PreviousEpoch};
 pub use lint::{Finding, Severity, lint, lint_counters};
 pub use names::{
     KeyName, NamePattern, PersonName, ProjectName, ReleaseName, ReleaseVersion, RoleName,
@@ -92,17 +95,20 @@ pub use order::{
 };
 pub use person::{Fingerprint, Person, PersonKey, Requirement};
 pub use policy::{
-    AdministrationContext, AuthorisedAdministration, AuthorisedCall, AuthorisedOrder, HistoryEntry,
-    KeyClaim, KeyGrant, OrderContext, Policy, Succession,
+    AdministrationContext, AdmittedOrder, AuthorisedAdministration, AuthorisedCall,
+    AuthorisedOrder, AuthorisedReader, HistoryEntry, KeyClaim, KeyGrant, OrderContext, Policy,
+    Succession,
 };
 pub use reason::{Reason, Refusal};
 pub use release::{MAX_RELEASE_LIFETIME, Measurements, RELEASE_SCHEMA, Release, ReleaseStatus};
 pub use sign::SigningKey;
 pub use signature::{Namespace, Signer};
 pub use stop::{STOP_SCHEMA, Stop, StoppedRelease};
-pub use template::{InitialBundle, NamedKeys, draft_successor};
+pub use template::{InitialBundle, InitialLedger, NamedKeys, draft_successor};
+pub use ticket::{MAX_READER_TICKET_LIFETIME, READER_TICKET_SCHEMA, ReaderTicket, SignedTicket};
 pub use time::{UnixMillis, format_duration, parse_duration};
 pub use used_calls::{FreshCall, UsedCalls};
+pub use verifier_key::{VerifierKey, VerifierKind};
 
 #[cfg(test)]
 mod tests;

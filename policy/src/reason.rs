@@ -119,8 +119,18 @@ reasons! {
     BundleApprovalImpossible = "bundle.approval_impossible",
     /// A number or duration lies outside its bounds.
     BundleBound = "bundle.bound",
-    /// The ledger section has a malformed verifier key, or a quorum above its witnesses.
+    /// The ledger section has a malformed or repeated key, or a quorum that its witnesses cannot
+    /// reach, or none without saying so.
     BundleLedger = "bundle.ledger",
+    /// The bundle before has a log, and this one has none.
+    BundleLedgerRemoved = "bundle.ledger_removed",
+    /// The ledger's salt is not that of the bundle before.
+    BundleLedgerSalt = "bundle.ledger_salt",
+    /// The list of previous logs does not follow from the bundle before: an entry was changed,
+    /// removed or added without a new log, or the log before a new one is not named.
+    BundleLedgerPrevious = "bundle.ledger_previous",
+    /// Neither the bundle's log nor one before it is the log that the measured image demands.
+    BundleOtherLog = "bundle.other_log",
     /// A key rule names neither PCR3 nor PCR4 and does not say `insecure_any_account`.
     BundleKeyAnyAccount = "bundle.key_any_account",
     /// An expected PCR is all zero.
@@ -216,6 +226,17 @@ reasons! {
     CallCounter = "call.counter",
     /// The counter was used before, under this order, since this boot.
     CallCounterReused = "call.counter_reused",
+
+    /// The header or the ticket of somebody who wants to read the log has another form.
+    TicketMalformed = "ticket.malformed",
+    /// The ticket is for another log.
+    TicketOrigin = "ticket.origin",
+    /// The ticket has expired.
+    TicketExpired = "ticket.expired",
+    /// The ticket would be valid for longer than tickets may.
+    TicketLifetime = "ticket.lifetime",
+    /// The ticket's reader is not who signed it, or may not read the log.
+    TicketNotReader = "ticket.not_reader",
 
     /// A private key for signing is unreadable, encrypted or of an unsupported kind.
     SigningKey = "signing.key",

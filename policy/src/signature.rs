@@ -30,6 +30,8 @@ pub enum Namespace {
     Approve,
     /// A call.
     Call,
+    /// A ticket, by somebody who reads the log.
+    ReadLog,
 }
 
 impl Namespace {
@@ -41,6 +43,7 @@ impl Namespace {
         Self::Order,
         Self::Approve,
         Self::Call,
+        Self::ReadLog,
     ];
 
     /// The text given to `ssh-keygen -n`.
@@ -52,6 +55,7 @@ impl Namespace {
             Self::Order => "order@narthex",
             Self::Approve => "approve@narthex",
             Self::Call => "call@narthex",
+            Self::ReadLog => "read-log@narthex",
         }
     }
 }
@@ -262,8 +266,8 @@ impl<'b> Outer<'b> {
     }
 }
 
-const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
-const END: &str = "-----END SSH SIGNATURE-----";
+pub(crate) const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
+pub(crate) const END: &str = "-----END SSH SIGNATURE-----";
 /// Line length of the armour that `ssh-keygen` writes.
 const ARMOUR_WIDTH: usize = 70;
 

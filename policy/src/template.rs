@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use crate::action::Action;
 use crate::administration::KeyOperationKind;
 use crate::bundle::{BUNDLE_SCHEMA, Bundle};
-use crate::digest::StaticKey;
+use crate::digest::{LedgerSalt, StaticKey};
 use crate::names::{PersonName, ProjectName};
 use crate::person::PersonKey;
 use crate::reason::Refusal;
 use crate::time::UnixMillis;
+use crate::verifier_key::VerifierKey;
 
 /// A person with their SSH public keys.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,6 +40,50 @@ pub struct InitialBundle {
     pub key_administrators: Vec<NamedKeys>,
     /// The key service's static key, if there is one already.
     pub static_key: Option<StaticKey>,
+    /// The log, if there is a key for it already.
+    pub ledger: Option<InitialLedger>,
+}
+
+/// What a first bundle needs to know about the log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InitialLedger {
+    /// The log's key.
+    pub log: VerifierKey,
+    /// The witnesses' keys.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many of them must cosign; 0 is refused unless `insecure_without_witnesses` is said.
+    pub quorum: usize,
+    /// Who may read the log; people who appear elsewhere in the bundle.
+    pub readers: Vec<PersonName>,
+    /// 32 bytes that the caller drew from a random source.
+    pub salt: LedgerSalt,
+    /// The visible way to have no quorum at all.
+    pub insecure_without_witnesses: bool,
+}
+
+impl InitialLedger {
+    fn to_toml(&self) -> String {
+        let Self {
+            log,
+            witnesses,
+            quorum,
+            readers,
+            salt,
+            insecure_without_witnesses,
+        } = self;
+        let witnesses = quoted(witnesses.iter().map(VerifierKey::as_str));
+        let readers = quoted(readers.iter().map(PersonName::as_str));
+        let insecure = match insecure_without_witnesses {
+            true => "insecure_without_witnesses = true\n",
+            false => "",
+        };
+        format!(
+            "\n# Where everything is logged, who vouches for it, and who may read it. The salt makes\n\
+             # pseudonyms of people; it never changes.\n\
+             [ledger]\nlog = \"{log}\"\nwitnesses = [{witnesses}]\nquorum = {quorum}\n{insecure}\
+             salt = \"{salt}\"\nreaders = [{readers}]\n"
+        )
+    }
 }
 
 impl InitialBundle {
@@ -59,6 +104,7 @@ impl InitialBundle {
             operators,
             key_administrators,
             static_key,
+            ledger,
         } = self;
         let mut text = format!(
             "# Policy of {project}, version 1. Sign with: narthex policy sign\n\
@@ -91,6 +137,9 @@ impl InitialBundle {
         );
         if let Some(static_key) = static_key {
             text.push_str(&format!("\n[key_service]\nstatic_key = \"{static_key}\"\n"));
+        }
+        if let Some(ledger) = ledger {
+            text.push_str(&ledger.to_toml());
         }
         Bundle::parse_unverified(text.as_bytes())?;
         Ok(text)
@@ -200,7 +249,8 @@ fn approvals(approvers: &str) -> String {
         .iter()
         .filter(|kind| kind.needs_approval());
     format!(
-        "# Whatever changes something: who else must agree, and how long it waits from `issued`.\n\
+        "# Whatever changes something: who else must agree, and how long it waits. The wait of an\n\
+         # order for an agent begins when it is logged, that of an order for keys at its `issued`.\n\
          [[approval]]\nactions = [{}]\noperations = [{}]\napprovers = [{approvers}]\n\
          threshold = 1\ndelay = \"0s\"\n\n",
         quoted(writes.map(|action| action.name())),
@@ -240,6 +290,7 @@ mod tests {
             reviewers,
             threshold,
             static_key: Some(StaticKey([7; 32])),
+            ledger: None,
         }
     }
 

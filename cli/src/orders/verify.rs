@@ -96,6 +96,7 @@ fn authorise_for_its_target(
         instance_id,
         boot_id: &boot_id,
         measurements: measurements.as_ref().unwrap_or(&nothing),
+        logged: None,
     };
     policy.authorise_order(signed, &context).map(|_| ())
 }

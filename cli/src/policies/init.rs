@@ -67,6 +67,7 @@ fn resolve(arguments: &InitArguments, issued: UnixMillis) -> Outcome<InitialBund
         operators: people(operator)?,
         key_administrators: people(key_administrator)?,
         static_key: service_key.as_deref().map(static_key).transpose()?,
+        ledger: None,
     })
 }
 

@@ -66,6 +66,7 @@ impl World {
             operators: vec![named("carol")],
             key_administrators: vec![named("dave")],
             static_key: Some(StaticKey(static_key)),
+            ledger: None,
         };
         let release = Release {
             project,

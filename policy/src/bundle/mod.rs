@@ -16,6 +16,8 @@ use crate::time::UnixMillis;
 mod rules;
 mod text;
 
+pub(crate) use rules::check_unique;
+
 /// `schema` of a bundle.
 pub const BUNDLE_SCHEMA: &str = "narthex/bundle/v1";
 /// Longest time between `issued` and `expires`: leap years included, a yearly review suffices.

@@ -45,7 +45,7 @@ impl Bundle {
         }
         self.check_stop(stop)?;
         check_keys(keys)?;
-        ledger.as_ref().map_or(Ok(()), |ledger| ledger.check())
+        ledger.as_ref().map_or(Ok(()), |ledger| ledger.check(self))
     }
 
     /// Version and previous digest belong together; lifetime and overlap are bounded.

@@ -81,7 +81,7 @@ impl Policy {
                     signatures: approvals,
                 };
                 let approvers = self.check_approvals(rule, &requester.person, &approvals)?;
-                check_delay(rule, &head, *now)?;
+                check_delay(rule, head.issued, *now)?;
                 approvers
             }
             // Bundles without a row for such an operation do not parse.

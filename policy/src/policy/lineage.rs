@@ -8,6 +8,7 @@ use crate::anchor::TrustAnchor;
 use crate::bundle::{Bundle, CLOCK_SKEW};
 use crate::digest::Digest384;
 use crate::file::{SignedFile, check_project, check_size, limits};
+use crate::ledger::Ledger;
 use crate::names::{PersonName, ReleaseName, ReleaseVersion};
 use crate::person::Person;
 use crate::reason::{Reason, Refusal};
@@ -56,7 +57,7 @@ impl Policy {
     /// # Errors
     ///
     /// `bundle.*`, `signature.*`, `person.*`, `file.*`. The newest bundle must not be expired, nor
-    /// below the anchor's minimum.
+    /// below the anchor's minimum, and must have, or have had, the anchor's log.
     pub fn from_anchor(
         anchor: &TrustAnchor,
         chain: &[SignedFile],
@@ -74,9 +75,11 @@ impl Policy {
             let next = policy.reviewers().accept(file)?;
             check_project(next.project.as_str(), &policy.bundle.project)?;
             policy.check_newer(&next)?;
-            if next.version == policy.bundle.version.saturating_add(1) {
+            let adjacent = next.version == policy.bundle.version.saturating_add(1);
+            if adjacent {
                 policy.check_previous(&next)?;
             }
+            policy.check_ledger(&next, adjacent)?;
             policy.install(next, file.clone());
         }
         if policy.bundle.version < anchor.minimum_bundle_version() {
@@ -89,6 +92,7 @@ impl Policy {
                 ),
             ));
         }
+        anchor.check_log(&policy.bundle)?;
         check_issued(&policy.bundle, now)?;
         policy.check_not_expired(now)?;
         Ok(policy)
@@ -273,6 +277,7 @@ impl Policy {
             ));
         }
         self.check_previous(&next)?;
+        self.check_ledger(&next, true)?;
         Ok(next)
     }
 
@@ -297,6 +302,10 @@ impl Policy {
             ));
         }
         Ok(())
+    }
+
+    fn check_ledger(&self, next: &Bundle, adjacent: bool) -> Result<(), Refusal> {
+        Ledger::check_succession(self.bundle.ledger.as_ref(), next.ledger.as_ref(), adjacent)
     }
 
     fn install(&mut self, next: Bundle, file: SignedFile) -> Succession {

@@ -7,7 +7,7 @@ use crate::call::{Call, Parameters, SignedCall};
 use crate::digest::{BootId, Digest384, SessionHash};
 use crate::file::{check_project, check_size, limits};
 use crate::names::PersonName;
-use crate::order::{Order, OrderHead, ReadOrder, SignedOrder, WriteOrder};
+use crate::order::{Order, OrderHead, ReadOrder, SignedOrder, Targets, WriteOrder};
 use crate::reason::{Reason, Refusal};
 use crate::release::Measurements;
 use crate::signature::{Namespace, Signer, check_signature};
@@ -27,6 +27,21 @@ pub struct OrderContext<'a> {
     pub boot_id: &'a BootId,
     /// The enclave's own measurements, to find its release.
     pub measurements: &'a Measurements,
+    /// When the order was logged: the time of its cosignature, or of its entry where the policy
+    /// wants no witnesses. The delay counts from it. `None` only without a log; then the delay
+    /// counts from the order's own `issued`.
+    pub logged: Option<UnixMillis>,
+}
+
+/// Proof that an order was signed, allowed and approved, for whatever enclave and moment it names.
+/// Only [`Policy::admit_order`] makes it. It is what the log writes down as accepted; to act, an
+/// agent needs an [`AuthorisedOrder`].
+#[derive(Clone, Debug)]
+pub struct AdmittedOrder {
+    digest: Digest384,
+    order: Order,
+    requester: Signer,
+    approvers: Vec<Signer>,
 }
 
 /// Proof that an order was signed, allowed, approved, is due, and names this enclave. Only
@@ -57,7 +72,8 @@ impl Policy {
     /// Decides whether an order may be used here and now. Made anew for every call: policy, stops
     /// and time change.
     ///
-    /// The delay of a write order counts from its `issued`, which the approvers see and sign.
+    /// The delay of a write order counts from the moment at which it was logged: nobody who signs
+    /// it can move that.
     ///
     /// # Errors
     ///
@@ -67,43 +83,127 @@ impl Policy {
         order: &SignedOrder,
         context: &OrderContext<'_>,
     ) -> Result<AuthorisedOrder, Refusal> {
+        let AdmittedOrder {
+            digest,
+            order,
+            requester,
+            approvers,
+        } = self.judge_order(order, context.now, |order| {
+            self.check_enclave(order, context)
+        })?;
+        let (actions, parameters, calls, expires) = match order {
+            Order::Read(read) => {
+                let ReadOrder {
+                    head,
+                    actions,
+                    calls,
+                    targets: _,
+                } = read;
+                (actions, Parameters::None, calls, head.expires)
+            }
+            Order::Write(write) => {
+                let WriteOrder {
+                    head,
+                    action,
+                    parameters,
+                    module_id: _,
+                    boot_id: _,
+                } = write;
+                let from = context.logged.unwrap_or(head.issued);
+                check_delay(self.approval_rule(action)?, from, context.now)?;
+                (vec![action], parameters, 1, head.expires)
+            }
+        };
+        Ok(AuthorisedOrder {
+            digest,
+            policy: self.bundle.digest,
+            requester,
+            approvers,
+            actions,
+            parameters,
+            calls,
+            expires,
+        })
+    }
+
+    /// Decides whether the log may write an order down as accepted: all that
+    /// [`Policy::authorise_order`] asks, but for the enclave, its boot and the delay, which only the
+    /// agent can judge.
+    ///
+    /// # Errors
+    ///
+    /// `order.*`, `signature.*`, `person.*`, `file.*`, [`Reason::BundleExpired`] (write orders).
+    pub fn admit_order(
+        &self,
+        order: &SignedOrder,
+        now: UnixMillis,
+    ) -> Result<AdmittedOrder, Refusal> {
+        self.judge_order(order, now, |_| Ok(()))
+    }
+
+    /// What the log and the agent ask alike; `check_place` is asked before approvals are counted.
+    fn judge_order(
+        &self,
+        order: &SignedOrder,
+        now: UnixMillis,
+        check_place: impl FnOnce(&Order) -> Result<(), Refusal>,
+    ) -> Result<AdmittedOrder, Refusal> {
         let SignedOrder {
             bytes,
             signature,
             approvals,
         } = order;
         let requester = self.check_requester_signature(bytes, signature)?;
-        let parsed = Order::parse_unverified(bytes)?;
-        self.check_head(parsed.head(), &requester, context.now)?;
-        let digest = Digest384::of(bytes);
-        match parsed {
-            Order::Read(read) => self.authorise_read(read, requester, digest, context),
+        let order = Order::parse_unverified(bytes)?;
+        self.check_head(order.head(), &requester, now)?;
+        let approvers = match &order {
+            Order::Read(read) => {
+                for action in &read.actions {
+                    self.check_may(&requester, *action)?;
+                }
+                check_place(&order)?;
+                Vec::new()
+            }
             Order::Write(write) => {
+                self.check_not_expired(now)?;
+                self.check_may(&requester, write.action)?;
+                check_place(&order)?;
                 let approvals = Approvals {
                     bytes,
                     signatures: approvals,
                 };
-                self.authorise_write(write, requester, digest, &approvals, context)
+                let rule = self.approval_rule(write.action)?;
+                self.check_approvals(rule, &requester.person, &approvals)?
+            }
+        };
+        Ok(AdmittedOrder {
+            digest: Digest384::of(bytes),
+            order,
+            requester,
+            approvers,
+        })
+    }
+
+    /// Refuses an order for another enclave or boot.
+    fn check_enclave(&self, order: &Order, context: &OrderContext<'_>) -> Result<(), Refusal> {
+        match order {
+            Order::Read(read) => self.check_targets(&read.targets, context),
+            Order::Write(write) => {
+                if write.module_id != context.module_id {
+                    return Err(wrong_enclave(context));
+                }
+                if write.boot_id != *context.boot_id {
+                    return Err(Refusal::new(
+                        Reason::OrderWrongBoot,
+                        format!("for boot {}, this is {}", write.boot_id, context.boot_id),
+                    ));
+                }
+                Ok(())
             }
         }
     }
 
-    fn authorise_read(
-        &self,
-        order: ReadOrder,
-        requester: Signer,
-        digest: Digest384,
-        context: &OrderContext<'_>,
-    ) -> Result<AuthorisedOrder, Refusal> {
-        let ReadOrder {
-            head,
-            actions,
-            calls,
-            targets,
-        } = order;
-        for action in &actions {
-            self.check_may(&requester, *action)?;
-        }
+    fn check_targets(&self, targets: &Targets, context: &OrderContext<'_>) -> Result<(), Refusal> {
         let by_id = targets.module_ids.iter().any(|id| id == context.module_id)
             || targets
                 .instance_ids
@@ -121,65 +221,19 @@ impl Policy {
                     .any(|names| names.matches(&release.name))
             })
         };
-        if !by_id && !by_release() {
-            return Err(wrong_enclave(context));
+        if by_id || by_release() {
+            return Ok(());
         }
-        Ok(AuthorisedOrder {
-            digest,
-            policy: self.bundle.digest,
-            requester,
-            approvers: Vec::new(),
-            actions,
-            parameters: Parameters::None,
-            calls,
-            expires: head.expires,
-        })
+        Err(wrong_enclave(context))
     }
 
-    fn authorise_write(
-        &self,
-        order: WriteOrder,
-        requester: Signer,
-        digest: Digest384,
-        approvals: &Approvals<'_>,
-        context: &OrderContext<'_>,
-    ) -> Result<AuthorisedOrder, Refusal> {
-        let WriteOrder {
-            head,
-            action,
-            parameters,
-            module_id,
-            boot_id,
-        } = order;
-        self.check_not_expired(context.now)?;
-        self.check_may(&requester, action)?;
-        if module_id != context.module_id {
-            return Err(wrong_enclave(context));
-        }
-        if boot_id != *context.boot_id {
-            return Err(Refusal::new(
-                Reason::OrderWrongBoot,
-                format!("for boot {boot_id}, this is {}", context.boot_id),
-            ));
-        }
-        // Bundles without a row for a write action do not parse; nothing is allowed in its absence.
-        let rule = self.bundle.approval_for_action(action).ok_or_else(|| {
+    /// Bundles without a row for a write action do not parse; nothing is allowed in its absence.
+    fn approval_rule(&self, action: Action) -> Result<&Approval, Refusal> {
+        self.bundle.approval_for_action(action).ok_or_else(|| {
             Refusal::new(
                 Reason::OrderUnderApproved,
                 format!("no approval rule for {action}"),
             )
-        })?;
-        let approvers = self.check_approvals(rule, &requester.person, approvals)?;
-        check_delay(rule, &head, context.now)?;
-        Ok(AuthorisedOrder {
-            digest,
-            policy: self.bundle.digest,
-            requester,
-            approvers,
-            actions: vec![action],
-            parameters,
-            calls: 1,
-            expires: head.expires,
         })
     }
 
@@ -339,13 +393,13 @@ pub(super) struct Approvals<'a> {
     pub(super) signatures: &'a [String],
 }
 
-/// Without a log, the order's own `issued` is the start of its delay; the approvers signed it.
+/// Refuses what is not due yet: the delay begins at `from`.
 pub(super) fn check_delay(
     rule: &Approval,
-    head: &OrderHead,
+    from: UnixMillis,
     now: UnixMillis,
 ) -> Result<(), Refusal> {
-    let due = head.issued.saturating_add(rule.delay);
+    let due = from.saturating_add(rule.delay);
     if now < due {
         return Err(Refusal::new(
             Reason::OrderDelay,
@@ -367,6 +421,28 @@ fn wrong_enclave(context: &OrderContext<'_>) -> Refusal {
         Reason::OrderWrongEnclave,
         format!("the order does not name the enclave {}", context.module_id),
     )
+}
+
+impl AdmittedOrder {
+    /// SHA-384 of the order's bytes.
+    pub fn digest(&self) -> &Digest384 {
+        &self.digest
+    }
+
+    /// What it says.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// Who asked.
+    pub fn requester(&self) -> &Signer {
+        &self.requester
+    }
+
+    /// Who approved; nobody for read orders.
+    pub fn approvers(&self) -> &[Signer] {
+        &self.approvers
+    }
 }
 
 impl AuthorisedOrder {

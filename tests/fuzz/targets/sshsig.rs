@@ -39,6 +39,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
         operators: Vec::new(),
         key_administrators: Vec::new(),
         static_key: None,
+        ledger: None,
     };
     let bytes = bundle.to_toml().expect("a bundle").into_bytes();
     let signatures = keys
