@@ -53,8 +53,12 @@ pub struct InitialLedger {
     pub witnesses: Vec<VerifierKey>,
     /// How many of them must cosign; 0 is refused unless `insecure_without_witnesses` is said.
     pub quorum: usize,
-    /// Who may read the log; people who appear elsewhere in the bundle.
+    /// Who may read the log; people who appear elsewhere in the bundle, or in `reader_keys`.
     pub readers: Vec<PersonName>,
+    /// People who read the log and do nothing else.
+    pub reader_keys: Vec<NamedKeys>,
+    /// Whether everybody may read the log, without a ticket.
+    pub anyone_may_read: bool,
     /// 32 bytes that the caller drew from a random source.
     pub salt: LedgerSalt,
     /// The visible way to have no quorum at all.
@@ -68,6 +72,8 @@ impl InitialLedger {
             witnesses,
             quorum,
             readers,
+            reader_keys: _,
+            anyone_may_read,
             salt,
             insecure_without_witnesses,
         } = self;
@@ -77,11 +83,15 @@ impl InitialLedger {
             true => "insecure_without_witnesses = true\n",
             false => "",
         };
+        let anyone = match anyone_may_read {
+            true => "anyone_may_read = true\n",
+            false => "",
+        };
         format!(
             "\n# Where everything is logged, who vouches for it, and who may read it. The salt makes\n\
              # pseudonyms of people; it never changes.\n\
              [ledger]\nlog = \"{log}\"\nwitnesses = [{witnesses}]\nquorum = {quorum}\n{insecure}\
-             salt = \"{salt}\"\nreaders = [{readers}]\n"
+             salt = \"{salt}\"\nreaders = [{readers}]\n{anyone}"
         )
     }
 }
@@ -114,7 +124,9 @@ impl InitialBundle {
              # Everybody who signs anything. requires = \"touch\" or \"verification\" needs sk- keys.\n"
         );
         let mut written = BTreeSet::new();
-        for person in reviewers.iter().chain(operators).chain(key_administrators) {
+        let reader_keys = ledger.iter().flat_map(|ledger| &ledger.reader_keys);
+        let people = reviewers.iter().chain(operators).chain(key_administrators);
+        for person in people.chain(reader_keys) {
             if written.insert(&person.name) {
                 text.push_str(&self.person(person));
             }
