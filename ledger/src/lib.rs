@@ -1,0 +1,36 @@
+//! The transparency log of Narthex, in the formats of C2SP and with the trees of RFC 6962.
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod cosignature;
+mod digest;
+mod error;
+mod hash;
+mod key;
+mod merkle;
+mod note;
+mod proof;
+mod store;
+mod tile;
+mod trust;
+mod witness;
+
+pub use checkpoint::{Checkpoint, MAX_SIZE, sign_checkpoint};
+pub use cosignature::cosign;
+pub use digest::EvidenceDigest;
+pub use error::{LogError, LogReason};
+pub use hash::{Hash, empty_root, leaf_hash, node_hash};
+pub use key::{KeyKind, SigningKey, VerifierKey};
+pub use merkle::{
+    Frontier, HashSource, MAX_PROOF, prove_consistency, prove_inclusion, root_of,
+    verify_consistency, verify_inclusion,
+};
+pub use note::{MAX_NAME, MAX_NOTE, MAX_SIGNATURES, NoteSignature, SignedNote};
+pub use proof::{MAX_PROOF_TEXT, Proof};
+pub use store::{InEpoch, LogStore, StoreError, StoreErrorKind};
+pub use tile::{
+    MAX_ENTRY, MAX_LEVEL, MAX_PATH, Resource, TILE_WIDTH, Tile, TileBuilder, TileReader,
+    bundles_of, encode_entries, parse_entries, tile_at, tile_hashes, tiles_of,
+};
+pub use trust::{MAX_TRUSTED, Trust, TrustedCheckpoint, TrustedWitness};
+pub use witness::{AddCheckpoint, MAX_REQUEST, Seen, WitnessAnswer, judge_add_checkpoint};
