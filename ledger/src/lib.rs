@@ -12,6 +12,8 @@ mod note;
 mod proof;
 mod store;
 mod tile;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod trust;
 mod witness;
 
