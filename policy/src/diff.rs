@@ -346,20 +346,61 @@ impl Content {
         }
     }
 
+    /// A witness more is somebody more who may vouch for the log. No ledger at all demands nothing,
+    /// so it reads like one with every switch in its widest position.
     fn ledger(&mut self, ledger: Option<&Ledger>) {
         self.text(
             "log key",
             ledger.map_or("none", |ledger| ledger.log.as_str()),
             Direction::AnyChange,
         );
-        for witness in ledger.iter().flat_map(|ledger| &ledger.witnesses) {
-            self.fact(format!("witness {}", witness.as_str()), Effect::Widens);
+        let quorum = ledger.map_or(0, |ledger| ledger.quorum);
+        self.count("witness quorum", quorum, Direction::Down);
+        let waits = ledger.is_some_and(|ledger| ledger.release_waits_for_quorum);
+        self.flag("key release waits for the quorum", waits, Direction::Down);
+        let Some(Ledger {
+            log: _,
+            witnesses,
+            quorum: _,
+            salt,
+            readers,
+            anyone_may_read,
+            release_waits_for_quorum: _,
+            insecure_without_witnesses,
+            previous,
+        }) = ledger
+        else {
+            return;
+        };
+        for witness in witnesses {
+            self.fact(format!("witness {witness}"), Effect::Widens);
         }
-        self.count(
-            "witness quorum",
-            ledger.map_or(0, |ledger| ledger.quorum),
-            Direction::Down,
-        );
+        self.text("ledger salt", salt, Direction::AnyChange);
+        for reader in readers {
+            self.fact(format!("reader of the log {reader}"), Effect::Widens);
+        }
+        if *anyone_may_read {
+            self.fact("anyone may read the log".into(), Effect::Widens);
+        }
+        if *insecure_without_witnesses {
+            self.fact("insecure_without_witnesses".into(), Effect::Widens);
+        }
+        for epoch in previous {
+            self.fact(
+                format!(
+                    "previous log {} ended at {} entries with root {}",
+                    epoch.log,
+                    epoch.size,
+                    epoch.root_base64()
+                ),
+                Effect::Neutral,
+            );
+        }
+    }
+
+    fn flag(&mut self, name: &str, value: bool, direction: Direction) {
+        let shown = if value { "yes" } else { "no" };
+        self.set(name, shown, u64::from(value), direction);
     }
 
     fn fact(&mut self, fact: String, adding: Effect) {

@@ -6,6 +6,7 @@ mod calls;
 mod content;
 mod diff_and_lint;
 mod keys;
+mod ledger;
 mod orders;
 mod peers;
 mod releases;
@@ -24,6 +25,7 @@ const SOURCES: [&str; 18] = [
     include_str!("calls.rs"),
     include_str!("content.rs"),
     include_str!("keys.rs"),
+    include_str!("ledger.rs"),
     include_str!("orders.rs"),
     include_str!("peers.rs"),
     include_str!("releases.rs"),
@@ -34,7 +36,6 @@ const SOURCES: [&str; 18] = [
     include_str!("../names.rs"),
     include_str!("../digest.rs"),
     include_str!("../call.rs"),
-    include_str!("../ledger.rs"),
     include_str!("../anchor.rs"),
     include_str!("../used_calls.rs"),
 ];

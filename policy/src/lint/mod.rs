@@ -17,6 +17,8 @@ use crate::release::{RELEASE_SCHEMA, Release, ReleaseStatus};
 use crate::stop::{STOP_SCHEMA, Stop};
 use crate::time::{UnixMillis, format_duration};
 
+mod ledger;
+
 /// Expiry nearer than this is worth a warning.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
 
@@ -124,6 +126,7 @@ fn of_bundle(bundle: &Bundle, now: UnixMillis) -> Vec<Finding> {
             "there are keys, and no [key_service]: agents cannot tell the right service".into(),
         ));
     }
+    findings.extend(ledger::of_ledger(bundle));
     findings.extend(of_idle(bundle));
     findings
 }
@@ -284,6 +287,10 @@ fn of_idle(bundle: &Bundle) -> Vec<Finding> {
     for person in &bundle.people {
         let named = bundle.review.reviewers.contains(&person.name)
             || bundle.stop.signers.contains(&person.name)
+            || bundle
+                .ledger
+                .as_ref()
+                .is_some_and(|ledger| ledger.readers.contains(&person.name))
             || bundle
                 .approvals
                 .iter()
