@@ -3,8 +3,41 @@
 use super::world::*;
 use crate::*;
 
+/// Every order of these tests is shown to the log as well.
 fn decide(order: &SignedOrder, now: UnixMillis) -> Result<AuthorisedOrder, Refusal> {
-    released().authorise_order(order, &context(now))
+    decide_under(&released(), order, &context(now))
+}
+
+/// The log refuses what the agent refuses, for the same reason, except for what only the agent
+/// knows: the enclave, its boot, and whether the delay is over.
+fn decide_under(
+    policy: &Policy,
+    order: &SignedOrder,
+    context: &OrderContext<'_>,
+) -> Result<AuthorisedOrder, Refusal> {
+    let authorised = policy.authorise_order(order, context);
+    let admitted = policy.admit_order(order, context.now);
+    match (&authorised, &admitted) {
+        (Ok(authorised), Ok(admitted)) => {
+            assert_eq!(authorised.digest(), admitted.digest());
+            assert_eq!(authorised.requester(), admitted.requester());
+            assert_eq!(authorised.approvers(), admitted.approvers());
+            assert_eq!(authorised.expires(), admitted.order().head().expires);
+        }
+        (Err(refused), Err(also)) if refused == also => {}
+        // The enclave is looked at before approvals are counted, so the log may still say no.
+        (Err(refused), _) => assert!(
+            [
+                Reason::OrderWrongEnclave,
+                Reason::OrderWrongBoot,
+                Reason::OrderDelay
+            ]
+            .contains(&refused.reason()),
+            "the agent says {refused}, the log {admitted:?}"
+        ),
+        (Ok(_), Err(refusal)) => panic!("only the log says {refusal}"),
+    }
+    authorised
 }
 
 fn read(change: impl FnOnce(&mut ReadOrder)) -> Result<AuthorisedOrder, Refusal> {
@@ -275,12 +308,10 @@ fn targets() {
         ..read_order()
     });
     refused(
-        policy.authorise_order(&order, &context(NOW)),
+        decide_under(&policy, &order, &context(NOW)),
         Reason::OrderWrongEnclave,
     );
-    policy
-        .authorise_order(&signed_read(read_order()), &context(NOW))
-        .unwrap();
+    decide_under(&policy, &signed_read(read_order()), &context(NOW)).unwrap();
 
     refused(
         write(&["alice"], |order| order.module_id = INSTANCE_ID.to_owned()),
@@ -352,14 +383,127 @@ fn an_expired_bundle_stops_write_orders_only() {
         head: head.clone(),
         ..read_order()
     });
-    policy.authorise_order(&read, &context(now)).unwrap();
+    decide_under(&policy, &read, &context(now)).unwrap();
     let write = WriteOrder {
         head,
         ..write_order(Action::RestartWorkload)
     };
     let write = signed_write(write, &["alice"]);
     refused(
-        policy.authorise_order(&write, &context(now)),
+        decide_under(&policy, &write, &context(now)),
         Reason::BundleExpired,
     );
+}
+
+/// The delay begins when the order was logged; what its requester wrote as `issued` is of no use.
+#[test]
+fn the_delay_counts_from_the_log() {
+    let shutdown = |issued: UnixMillis| {
+        let head = OrderHead {
+            issued,
+            not_before: issued,
+            ..head("olga")
+        };
+        let order = WriteOrder {
+            head,
+            ..write_order(Action::Shutdown)
+        };
+        signed_write(order, &["alice", "bob"])
+    };
+    let logged_at = |issued: UnixMillis, logged: UnixMillis| {
+        let context = OrderContext {
+            logged: Some(logged),
+            ..context(NOW)
+        };
+        decide_under(&released(), &shutdown(issued), &context)
+    };
+    let due = before(15 * MINUTE);
+    let early = UnixMillis(due.0 + 1);
+    // Back-dated by hours, logged a moment too late.
+    refused(logged_at(before(12 * HOUR), early), Reason::OrderDelay);
+    logged_at(before(12 * HOUR), due).unwrap();
+    // Without a log, back-dating was all it took.
+    decide(&shutdown(before(12 * HOUR)), NOW).unwrap();
+    // An honest `issued` just before the log's time does not put it off.
+    logged_at(early, due).unwrap();
+    // A time of the log that lies ahead is no help.
+    refused(logged_at(before(HOUR), at(HOUR)), Reason::OrderDelay);
+    refused(
+        logged_at(before(HOUR), UnixMillis(u64::MAX)),
+        Reason::OrderDelay,
+    );
+    // Where no delay is asked for, none is kept.
+    let at_once = OrderContext {
+        logged: Some(NOW),
+        ..context(NOW)
+    };
+    let restart = signed_write(write_order(Action::RestartWorkload), &["alice"]);
+    decide_under(&released(), &restart, &at_once).unwrap();
+}
+
+/// The log admits what no agent may do yet, or here, and nothing else beyond that.
+#[test]
+fn the_log_knows_no_enclave() {
+    let policy = released();
+    let far = |order: WriteOrder, approvers: &[&str]| {
+        let order = WriteOrder {
+            module_id: "i-0fedcba9876543210-enc0".into(),
+            boot_id: BootId([9; 16]),
+            ..order
+        };
+        policy.admit_order(&signed_write(order, approvers), NOW)
+    };
+    let admitted = far(write_order(Action::RestartWorkload), &["alice"]).unwrap();
+    assert_eq!(admitted.requester().person.as_str(), "olga");
+    assert_eq!(admitted.approvers()[0].person.as_str(), "alice");
+    let Order::Write(order) = admitted.order() else {
+        panic!("it was a write order");
+    };
+    assert_eq!(order.boot_id, BootId([9; 16]));
+    refused(
+        far(write_order(Action::RestartWorkload), &[]),
+        Reason::OrderUnderApproved,
+    );
+    refused(
+        far(write_order(Action::ReloadKeys), &["alice"]),
+        Reason::OrderRole,
+    );
+    // Issued this moment, with a delay of 15 minutes.
+    let head = OrderHead {
+        issued: NOW,
+        not_before: NOW,
+        ..head("olga")
+    };
+    let order = WriteOrder {
+        head,
+        ..write_order(Action::Shutdown)
+    };
+    far(order, &["alice", "bob"]).unwrap();
+    // Targets of a read order that nobody knows.
+    let targets = Targets {
+        module_ids: vec!["elsewhere".into()],
+        ..Targets::default()
+    };
+    let read = signed_read(ReadOrder {
+        targets,
+        ..read_order()
+    });
+    let admitted = policy.admit_order(&read, NOW).unwrap();
+    assert_eq!(admitted.approvers(), []);
+    assert_eq!(*admitted.digest(), Digest384::of(&read.bytes));
+}
+
+/// Whom a stop statement names is no requester and no approver, for the log as for the agent.
+#[test]
+fn the_log_knows_who_is_stopped() {
+    let stopped = |name: &str| {
+        let mut policy = released();
+        let lines = format!("people = [\"{name}\"]");
+        policy.add_stop(&stop_file(&lines), NOW).unwrap();
+        let order = signed_write(write_order(Action::RestartWorkload), &["alice"]);
+        decide_under(&policy, &order, &context(NOW))
+    };
+    refused(stopped("olga"), Reason::PersonStopped);
+    refused(stopped("alice"), Reason::PersonStopped);
+    stopped("bob").unwrap();
 }
