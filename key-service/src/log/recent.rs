@@ -98,7 +98,9 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use narthex_ledger::{Frontier, HashSource, LogError, leaf_hash, prove_inclusion, verify_inclusion};
+    use narthex_ledger::{
+        Frontier, HashSource, LogError, leaf_hash, prove_inclusion, verify_inclusion,
+    };
 
     use super::*;
 
@@ -141,7 +143,8 @@ mod tests {
     fn a_tree_is_taken_up_where_it_was_left() {
         for size in [1, 2, 3, 7, 8, 255, 256, 1000] {
             let (whole, _) = grown(size);
-            let mut again = Recent::take_up(size, |level, index| whole.get(level, index).ok_or(())).unwrap();
+            let mut again =
+                Recent::take_up(size, |level, index| whole.get(level, index).ok_or(())).unwrap();
             let (reference, frontier) = grown(size + 300);
             for index in size..size + 300 {
                 again.append(leaf(index));
@@ -149,7 +152,8 @@ mod tests {
             assert_eq!(again.size(), reference.size());
             for index in size..size + 300 {
                 let proof = prove_inclusion(&Fallback(&again, &whole), index, size + 300).unwrap();
-                verify_inclusion(index, size + 300, &leaf(index), &proof, &frontier.root()).unwrap();
+                verify_inclusion(index, size + 300, &leaf(index), &proof, &frontier.root())
+                    .unwrap();
             }
         }
     }
@@ -161,7 +165,11 @@ mod tests {
         type Error = LogError;
 
         fn subtree(&self, level: u8, index: u64) -> Result<Hash, LogError> {
-            Ok(self.0.get(level, index).or_else(|| self.1.get(level, index)).unwrap())
+            Ok(self
+                .0
+                .get(level, index)
+                .or_else(|| self.1.get(level, index))
+                .unwrap())
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) enum Reply<C> {
     Cosigned(C),
     /// It knows another size (409).
     Knows(u64),
+    /// It knows another root of the very size it was shown (409).
+    OtherRoot,
     /// It does not accept that the target continues what it knows (422).
     NotContinued,
     /// It was away, refused, or said something that does not count; in words.
@@ -262,10 +264,10 @@ impl<C: Clone> Rounds<C> {
                     here,
                 });
             }
-            Reply::Knows(known) if known == ask.old_size && known == ask.target.size => {
+            Reply::OtherRoot => {
                 return Err(LogStop::Forked {
                     witness: ask.witness.clone(),
-                    size: known,
+                    size: ask.target.size,
                 });
             }
             Reply::Knows(known) if known == ask.old_size => {
@@ -550,7 +552,7 @@ mod tests {
         assert_eq!(stop.id(), "log.behind");
         assert!(stop.to_string().contains("catch-up"), "{stop}");
         let stop = rounds
-            .replied(of(&asks, "b"), Reply::Knows(10), 0)
+            .replied(of(&asks, "b"), Reply::OtherRoot, 0)
             .unwrap_err();
         assert_eq!(stop.id(), "log.forked");
         let stop = rounds
