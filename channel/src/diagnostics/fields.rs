@@ -525,25 +525,25 @@ closed! {
         OtherClock = 98, "other-clock";
 
         /// No proof of the log came with it.
-        LogProofMissing = 112, "log-proof-missing";
+        LogProofMissing = 128, "log-proof-missing";
         /// The proof is not written as proofs are.
-        LogMalformed = 113, "log-malformed";
+        LogMalformed = 129, "log-malformed";
         /// The proof's checkpoint is not signed by the log.
-        LogSignature = 114, "log-signature";
+        LogSignature = 130, "log-signature";
         /// Too few witnesses have cosigned it.
-        LogQuorum = 115, "log-quorum";
+        LogQuorum = 131, "log-quorum";
         /// What is to be proved is not in the log, or not like that.
-        LogInclusion = 116, "log-inclusion";
+        LogInclusion = 132, "log-inclusion";
         /// The witnesses' signatures are too old.
-        LogStale = 117, "log-stale";
+        LogStale = 133, "log-stale";
         /// The witnesses' signatures are from the future.
-        LogFuture = 118, "log-future";
+        LogFuture = 134, "log-future";
         /// The log went on after the entry that was proved.
-        LogNotLast = 119, "log-not-last";
+        LogNotLast = 135, "log-not-last";
         /// The log names another bundle.
-        LogNotCurrent = 120, "log-not-current";
+        LogNotCurrent = 136, "log-not-current";
         /// The proof fails for another reason.
-        LogOther = 121, "log-other";
+        LogOther = 137, "log-other";
 
         /// The Nitro Security Module feeds the kernel's random numbers.
         NsmRandom = 112, "nsm-hwrng";
