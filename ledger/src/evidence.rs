@@ -16,7 +16,7 @@ const MAX_HEAD_BYTES: usize = 64;
 /// Most parts: a policy file or an order with its signatures.
 pub const MAX_EVIDENCE_PARTS: usize = 128;
 /// Largest piece of evidence, salt included: the largest policy file with all its signatures fits.
-pub const MAX_EVIDENCE_BYTES: usize = 1024 * 1024;
+pub const MAX_EVIDENCE: usize = 1024 * 1024;
 
 texts! {
     /// What a piece of evidence is about, which says what its parts are.
@@ -222,8 +222,8 @@ impl Evidence {
             .fold(Salt::LENGTH + MAX_HEAD_BYTES, |sum, part| {
                 sum.saturating_add(part.len()).saturating_add(4)
             });
-        if bytes > MAX_EVIDENCE_BYTES {
-            return Err(refuse(&format!("more than {MAX_EVIDENCE_BYTES} bytes")));
+        if bytes > MAX_EVIDENCE {
+            return Err(refuse(&format!("more than {MAX_EVIDENCE} bytes")));
         }
         match kind {
             EvidenceKind::PolicyFile => Ok(()),
@@ -259,8 +259,8 @@ impl SaltedEvidence {
     ///
     /// `log.evidence` if it has another form or is too large.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LogError> {
-        if bytes.len() > MAX_EVIDENCE_BYTES {
-            return Err(refuse(&format!("more than {MAX_EVIDENCE_BYTES} bytes")));
+        if bytes.len() > MAX_EVIDENCE {
+            return Err(refuse(&format!("more than {MAX_EVIDENCE} bytes")));
         }
         let (salt, body) = bytes
             .split_first_chunk::<{ Salt::LENGTH }>()

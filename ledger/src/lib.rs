@@ -1,14 +1,18 @@
 //! The transparency log of Narthex, in the formats of C2SP and with the trees of RFC 6962.
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod checkpoint;
 mod cosignature;
 mod digest;
+mod entry;
 mod error;
+mod evidence;
 mod hash;
 mod key;
 mod merkle;
 mod note;
+mod person;
 mod proof;
 mod store;
 mod tile;
@@ -17,10 +21,18 @@ pub mod tokio;
 mod trust;
 mod witness;
 
+pub use bytes::{BootId, Digest384, RootKeyId, Salt, SessionHash};
 pub use checkpoint::{Checkpoint, MAX_SIZE, sign_checkpoint};
 pub use cosignature::cosign;
 pub use digest::EvidenceDigest;
+pub use entry::{
+    AdministrationEntry, CurrentEntry, CurrentExtra, Decision, Entry, EntryKind, EpochEntry,
+    KeyChange, KeyState, LostKey, MAX_EXTRA, OrderEntry, OrderExtra, OrderFacts, OrderKind,
+    OrderScope, Outcome, PolicyEntry, PolicyFile, PolicyFileKind, PurgeEntry, ReleaseEntry,
+    ReleaseExtra, ReleaseFacts, ReleasedKey, RestoreEntry, StatementEntry, SummaryEntry,
+};
 pub use error::{LogError, LogReason};
+pub use evidence::{Evidence, EvidenceKind, MAX_EVIDENCE, MAX_EVIDENCE_PARTS, SaltedEvidence};
 pub use hash::{Hash, empty_root, leaf_hash, node_hash};
 pub use key::{KeyKind, SigningKey, VerifierKey};
 pub use merkle::{
@@ -28,6 +40,7 @@ pub use merkle::{
     verify_consistency, verify_inclusion,
 };
 pub use note::{MAX_NAME, MAX_NOTE, MAX_SIGNATURES, NoteSignature, SignedNote};
+pub use person::PersonId;
 pub use proof::{MAX_PROOF_TEXT, Proof};
 pub use store::{InEpoch, LogStore, StoreError, StoreErrorKind};
 pub use tile::{

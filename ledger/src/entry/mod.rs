@@ -41,12 +41,10 @@ use self::{
     field::{Reading, Writing},
     json::{Json, read_object},
 };
-use crate::{EvidenceDigest, LogError, LogReason, PersonId};
+use crate::{EvidenceDigest, LogError, LogReason, MAX_ENTRY, PersonId};
 
-/// The largest entry: what a bundle of entries can hold (its lengths have 16 bits).
-pub const MAX_LEAF_BYTES: usize = 65_535;
 /// The largest `extra` of a proof that is read.
-pub const MAX_EXTRA_BYTES: usize = 4096;
+pub const MAX_EXTRA: usize = 4096;
 /// Version of all entries.
 const VERSION: u64 = 1;
 
@@ -213,9 +211,9 @@ impl Entry {
     ///
     /// `log.entry` unless `leaf` is exactly what [`Entry::to_leaf`] writes for some entry.
     pub fn from_leaf(leaf: &[u8]) -> Result<Self, LogError> {
-        if leaf.len() > MAX_LEAF_BYTES {
+        if leaf.len() > MAX_ENTRY {
             return Err(wrong(format!(
-                "{} bytes; {MAX_LEAF_BYTES} are the most",
+                "{} bytes; {MAX_ENTRY} are the most",
                 leaf.len()
             )));
         }
@@ -424,9 +422,9 @@ fn to_leaf<C: Content>(content: &C) -> Result<Vec<u8>, LogError> {
     let mut leaf = Vec::with_capacity(512);
     // The fields of the entry borrow from it, `time` from here: one object of the shorter life.
     content.put(writing).into_json().write(&mut leaf)?;
-    if leaf.len() > MAX_LEAF_BYTES {
+    if leaf.len() > MAX_ENTRY {
         return Err(wrong(format!(
-            "{} bytes; {MAX_LEAF_BYTES} are the most",
+            "{} bytes; {MAX_ENTRY} are the most",
             leaf.len()
         )));
     }
@@ -435,9 +433,9 @@ fn to_leaf<C: Content>(content: &C) -> Result<Vec<u8>, LogError> {
 
 /// The extra of a proof: what the verifier cannot know by itself, in canonical JSON.
 fn read_extra(extra: &[u8]) -> Result<Reading<'_>, LogError> {
-    if extra.len() > MAX_EXTRA_BYTES {
+    if extra.len() > MAX_EXTRA {
         return Err(wrong(format!(
-            "an extra of {} bytes; {MAX_EXTRA_BYTES} are the most",
+            "an extra of {} bytes; {MAX_EXTRA} are the most",
             extra.len()
         )));
     }
@@ -449,9 +447,9 @@ fn read_extra(extra: &[u8]) -> Result<Reading<'_>, LogError> {
 fn write_extra(writing: Writing<'_>) -> Result<Vec<u8>, LogError> {
     let mut extra = Vec::with_capacity(256);
     writing.into_json().write(&mut extra)?;
-    if extra.len() > MAX_EXTRA_BYTES {
+    if extra.len() > MAX_EXTRA {
         return Err(wrong(format!(
-            "an extra of {} bytes; {MAX_EXTRA_BYTES} are the most",
+            "an extra of {} bytes; {MAX_EXTRA} are the most",
             extra.len()
         )));
     }
