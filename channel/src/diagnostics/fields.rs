@@ -524,27 +524,6 @@ closed! {
         /// Any other clock source.
         OtherClock = 98, "other-clock";
 
-        /// No proof of the log came with it.
-        LogProofMissing = 128, "log-proof-missing";
-        /// The proof is not written as proofs are.
-        LogMalformed = 129, "log-malformed";
-        /// The proof's checkpoint is not signed by the log.
-        LogSignature = 130, "log-signature";
-        /// Too few witnesses have cosigned it.
-        LogQuorum = 131, "log-quorum";
-        /// What is to be proved is not in the log, or not like that.
-        LogInclusion = 132, "log-inclusion";
-        /// The witnesses' signatures are too old.
-        LogStale = 133, "log-stale";
-        /// The witnesses' signatures are from the future.
-        LogFuture = 134, "log-future";
-        /// The log went on after the entry that was proved.
-        LogNotLast = 135, "log-not-last";
-        /// The log names another bundle.
-        LogNotCurrent = 136, "log-not-current";
-        /// The proof fails for another reason.
-        LogOther = 137, "log-other";
-
         /// The Nitro Security Module feeds the kernel's random numbers.
         NsmRandom = 112, "nsm-hwrng";
         /// Another device does.
@@ -578,6 +557,27 @@ closed! {
         StepWorkingDirectory = 139, "step-working-directory";
         /// The program itself.
         StepProgram = 140, "step-program";
+
+        /// No proof of the log came with it.
+        LogProofMissing = 160, "log-proof-missing";
+        /// The proof is not written as proofs are.
+        LogMalformed = 161, "log-malformed";
+        /// The proof's checkpoint is not signed by the log.
+        LogSignature = 162, "log-signature";
+        /// Too few witnesses have cosigned it.
+        LogQuorum = 163, "log-quorum";
+        /// What is to be proved is not in the log, or not like that.
+        LogInclusion = 164, "log-inclusion";
+        /// The witnesses' signatures are too old.
+        LogStale = 165, "log-stale";
+        /// The witnesses' signatures are from the future.
+        LogFuture = 166, "log-future";
+        /// The log went on after the entry that was proved.
+        LogNotLast = 167, "log-not-last";
+        /// The log names another bundle.
+        LogNotCurrent = 168, "log-not-current";
+        /// The proof fails for another reason.
+        LogOther = 169, "log-other";
     }
 }
 
