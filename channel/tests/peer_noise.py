@@ -122,9 +122,10 @@ def noise(name, pattern, use):
     check(f"{name}: content", stream == vector["content_stream"])
     stream = carry(there, here, vector["answer"])
     check(f"{name}: answer", stream == vector["answer_stream"])
-    stream = carry(there, here, bytes(i % 256 for i in range(70000)))
-    digest = hashlib.sha384(stream).digest()
-    check(f"{name}: content of two frames", digest == vector["large_stream_sha384"])
+    if "large_stream_sha384" in vector:  # Answers of use 5 are shorter than that.
+        stream = carry(there, here, bytes(i % 256 for i in range(70000)))
+        digest = hashlib.sha384(stream).digest()
+        check(f"{name}: content of two frames", digest == vector["large_stream_sha384"])
     check(f"{name}: close", frame(bytes(here.encrypt(b""))) == vector["initiator_close"])
     check(f"{name}: close back", frame(bytes(there.encrypt(b""))) == vector["responder_close"])
 
@@ -147,7 +148,7 @@ def other_use(name, pattern, use):
 
 def preambles():
     vector = read("preamble.txt")
-    uses = {"diagnostics": 1, "keys": 2, "administration": 3, "policy": 4}
+    uses = {"diagnostics": 1, "keys": 2, "administration": 3, "policy": 4, "submissions": 5}
     for use, code in uses.items():
         check(f"preamble.txt: {use}", vector[f"preamble.{use}"] == preamble(code))
     codes = {"version": 1, "use": 2, "suite": 3, "downgrade": 4}
@@ -161,16 +162,41 @@ def messages():
     items = {
         "session-statement": 11, "welcome": 3, "call-request": 7, "call-answer.done": 3,
         "call-answer.refused": 3, "key-request": 5, "key-request-envelope": 3,
-        "key-answer.released": 4, "key-answer.refused": 4, "administration-request": 5,
-        "administration-answer.done": 3, "administration-answer.refused": 3,
-        "policy-request": 3, "policy-answer": 4,
+        "key-answer.released": 5, "key-answer.refused": 5, "administration-request": 5,
+        "administration-answer.done": 4, "administration-answer.refused": 4,
+        "policy-request": 3, "policy-answer": 5, "policy-delivery": 4, "submission.order": 5,
+        "submission.statement": 5, "submission-answer.accepted": 3,
+        "submission-answer.refused": 3,
     }  # fmt: skip
     for name, count in items.items():
         message = cbor2.loads(vector[name])
         shape = isinstance(message, list) and len(message) == count and message[0] == 1
         check(f"messages.txt: {name}", shape and cbor2.dumps(message) == vector[name])
 
-    h = vector["handshake_hash"]
+    # What stands where in the messages about the log, written here from the protocol alone.
+    proof, h = b"stands for a proof", vector["handshake_hash"]
+    order, sealed = cbor2.loads(vector["call-request"]), cbor2.loads(vector["key-answer.released"])
+    text = order[2]
+    file = lambda content: [content, [text]]  # noqa: E731
+    written = {
+        "key-answer.released": [1, 0, proof, 0, sealed[4]],
+        "key-answer.refused": [1, 1, None, 1, "release.revoked"],
+        "administration-answer.done": [1, 0, b"{}", proof],
+        "administration-answer.refused": [1, 1, "role.missing", None],
+        "policy-answer": [
+            1, [file(b"version = 7\n")], [file(b"release = 2\n"), file(b"release = 3\n")], [], proof,
+        ],
+        "policy-delivery": [1, [file(b"version = 7\n")], [], [file(b"stop = 1\n")]],
+        "submission.order": [1, 0, order[1], text, [text]],
+        "submission.statement": [
+            1, 1, h, b"stands for a document", vector["session-statement"],
+        ],
+        "submission-answer.accepted": [1, proof, None],
+        "submission-answer.refused": [1, None, "order.role"],
+    }  # fmt: skip
+    for name, message in written.items():
+        check(f"messages.txt: {name}, written anew", cbor2.dumps(message) == vector[name])
+
     bodies = {"diagnostics-session": "session-statement", "key-request": "key-request"}
     for label, body in bodies.items():
         bound = composition(f"narthex/v1/{label}", h, vector[body])
@@ -219,6 +245,8 @@ def main():
     other_use("noise-nn.txt", "NN", 1)
     noise("noise-nk.txt", "NK", 2)
     other_use("noise-nk.txt", "NK", 2)
+    noise("noise-submissions.txt", "NK", 5)
+    other_use("noise-submissions.txt", "NK", 5)
     messages()
     seal()
     print(f"{outcomes['passed']} passed, {outcomes['failed']} failed")

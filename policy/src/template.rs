@@ -286,6 +286,12 @@ mod tests {
     use crate::reason::Reason;
     use crate::sign::SigningKey;
 
+    const LOG: &str = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8";
+    const WITNESSES: [&str; 2] = [
+        "customer.example/witness+8d84b1e3+BNuZX+JRadFByrm7upK6oB+fLh7OffTLKsBRkPN/zB+d",
+        "auditor.example/witness+a712299f+BCFS+NGbeR0kRTJC4V8uq2y3z/p7al7TAJeWDgaYgdsS",
+    ];
+
     fn template(threshold: usize) -> InitialBundle {
         let person = |name: &str| NamedKeys {
             name: PersonName::new(name).unwrap(),
@@ -346,6 +352,88 @@ mod tests {
             Bundle::parse_unverified(third.as_bytes()).unwrap().version,
             3
         );
+    }
+
+    fn ledger(quorum: usize) -> InitialLedger {
+        InitialLedger {
+            log: VerifierKey::parse_log(LOG).unwrap(),
+            witnesses: WITNESSES
+                .iter()
+                .map(|text| VerifierKey::parse_witness(text).unwrap())
+                .collect(),
+            quorum,
+            readers: ["keith", "rita"]
+                .map(|name| PersonName::new(name).unwrap())
+                .to_vec(),
+            reader_keys: vec![NamedKeys {
+                name: PersonName::new("rita").unwrap(),
+                keys: vec![SigningKey::generate_ed25519().unwrap().public_key().clone()],
+            }],
+            anyone_may_read: quorum == 1,
+            salt: LedgerSalt([0x5a; 32]),
+            insecure_without_witnesses: quorum == 0,
+        }
+    }
+
+    #[test]
+    fn a_log_comes_with_it() {
+        for quorum in [0, 1, 2] {
+            let initial = InitialBundle {
+                ledger: Some(ledger(quorum)),
+                ..template(2)
+            };
+            let text = initial.to_toml().unwrap();
+            let bundle = Bundle::parse_unverified(text.as_bytes()).unwrap();
+            let rita = bundle.person(&PersonName::new("rita").unwrap()).unwrap();
+            assert_eq!(rita.roles, [], "who only reads has no role");
+            let InitialLedger {
+                log,
+                witnesses,
+                quorum,
+                readers,
+                reader_keys: _,
+                anyone_may_read,
+                salt,
+                insecure_without_witnesses,
+            } = ledger(quorum);
+            let expected = crate::Ledger {
+                log,
+                witnesses,
+                quorum,
+                salt,
+                readers,
+                anyone_may_read,
+                release_waits_for_quorum: true,
+                insecure_without_witnesses,
+                previous: Vec::new(),
+            };
+            assert_eq!(bundle.ledger, Some(expected));
+            // The next draft has the same log.
+            let issued = UnixMillis::parse("2027-01-01T00:00:00Z").unwrap();
+            let expires = issued.saturating_add(Duration::from_secs(90 * 86_400));
+            let next = draft_successor(text.as_bytes(), issued, expires, None).unwrap();
+            assert_eq!(ledger_of(&next), ledger_of(&text));
+        }
+        let refused = |change: &dyn Fn(&mut InitialLedger)| {
+            let mut ledger = ledger(1);
+            change(&mut ledger);
+            let initial = InitialBundle {
+                ledger: Some(ledger),
+                ..template(2)
+            };
+            initial.to_toml().unwrap_err().reason()
+        };
+        assert_eq!(refused(&|ledger| ledger.quorum = 3), Reason::BundleLedger);
+        assert_eq!(refused(&|ledger| ledger.quorum = 0), Reason::BundleLedger);
+        let stranger = PersonName::new("mallory").unwrap();
+        assert_eq!(
+            refused(&|ledger| ledger.readers = vec![stranger.clone()]),
+            Reason::PersonUnknown
+        );
+    }
+
+    fn ledger_of(text: &str) -> Option<crate::Ledger> {
+        Bundle::parse_unverified(text.as_bytes()).unwrap().ledger
     }
 
     #[test]

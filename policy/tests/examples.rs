@@ -2,7 +2,8 @@
 
 use narthex_policy::{
     ADMINISTRATION_ORDER_SCHEMA, AdministrationOrder, BUNDLE_SCHEMA, Bundle, Order,
-    READ_ORDER_SCHEMA, RELEASE_SCHEMA, Release, STOP_SCHEMA, Stop, WRITE_ORDER_SCHEMA,
+    READ_ORDER_SCHEMA, READER_TICKET_SCHEMA, RELEASE_SCHEMA, ReaderTicket, Release, STOP_SCHEMA,
+    Stop, WRITE_ORDER_SCHEMA,
 };
 
 const README: &str = include_str!("../README.md");
@@ -23,6 +24,8 @@ fn example(schema: &str) -> Option<&'static [u8]> {
 fn statements_parse() {
     let bundle = Bundle::parse_unverified(example(BUNDLE_SCHEMA).unwrap()).unwrap();
     assert_eq!((bundle.people.len(), bundle.keys.len()), (4, 1));
+    let ledger = bundle.ledger.unwrap();
+    assert_eq!((ledger.witnesses.len(), ledger.previous.len()), (3, 1));
     let release = Release::parse_unverified(example(RELEASE_SCHEMA).unwrap()).unwrap();
     let written = Release::parse_unverified(release.to_toml().as_bytes()).unwrap();
     assert_eq!(
@@ -58,5 +61,15 @@ fn orders_parse_and_are_written_as_they_are_read() {
     assert_eq!(
         AdministrationOrder::parse_unverified(order.to_toml().as_bytes()),
         Ok(order)
+    );
+}
+
+#[test]
+fn tickets_parse_and_are_written_as_they_are_read() {
+    let ticket = ReaderTicket::parse_unverified(example(READER_TICKET_SCHEMA).unwrap()).unwrap();
+    let written = ticket.to_toml().unwrap();
+    assert_eq!(
+        ReaderTicket::parse_unverified(written.as_bytes()),
+        Ok(ticket)
     );
 }
