@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Hands keys to attested enclaves, under a policy that several people signed.
 ///
-/// This version decides without the transparency log and says so everywhere.
+/// Every decision is an entry of a transparency log before it has any effect.
 ///
 /// Exit codes: 0 done, 1 refused, 2 misuse (arguments, configuration), 3 environment (file, network).
 #[derive(Debug, Parser)]
@@ -20,14 +20,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make the service's static key unless there is one, and print its public half for the bundle.
     StaticKey(ConfigArgument),
-    /// Fix the genesis bundle for good: make root key and database.
+    /// Make the log's key unless there is one, and print its public half for the bundle.
+    LogKey(LogKeyArguments),
+    /// Fix the genesis bundle for good: make root key and database, and begin the log.
     Init(InitArguments),
     /// Serve until SIGTERM or SIGINT.
     Run(ConfigArgument),
-    /// Check every row of the database; works beside a running service.
+    /// Check every row of the database, the log and its evidence; works beside a running service.
     Check(ConfigArgument),
-    /// Print every decision as a line of JSON; works beside a running service.
-    Decisions(ConfigArgument),
+    /// Check the log and print every entry as a line of JSON; works beside a running service.
+    Entries(ConfigArgument),
     /// Look after the root key file.
     #[command(subcommand)]
     RootKey(RootKeyCommand),
@@ -38,6 +40,16 @@ pub(crate) struct ConfigArgument {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogKeyArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The name of the log: unique in the world, such as a domain name with a path. Printable, without spaces and `+`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: String,
 }
 
 #[derive(Debug, Args)]

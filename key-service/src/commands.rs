@@ -66,24 +66,24 @@ impl From<StoreError> for CommandError {
     }
 }
 
-/// Checks every row of the database.
+/// Checks every row of the database, and all evidence.
 ///
 /// # Errors
 ///
-/// [`CommandError`]; altered key rows are in the findings.
+/// [`CommandError`]; altered key rows and evidence are in the findings.
 pub fn check(config: &StorageConfig) -> Result<Findings, CommandError> {
     let root_keys = RootKeys::load(&config.root_key)?;
     Ok(storage::check(config, &root_keys)?)
 }
 
-/// Shows every decision in order.
+/// Shows every entry of the log in order, once the whole log is checked.
 ///
 /// # Errors
 ///
 /// [`CommandError`]
-pub fn decisions(config: &StorageConfig, each: impl FnMut(&Recorded)) -> Result<(), CommandError> {
+pub fn entries(config: &StorageConfig, each: impl FnMut(&Recorded)) -> Result<(), CommandError> {
     let root_keys = RootKeys::load(&config.root_key)?;
-    Ok(storage::decisions(config, &root_keys, each)?)
+    Ok(storage::entries(config, &root_keys, each)?)
 }
 
 /// The keys of the root key file, oldest first, and whether the database needs each.

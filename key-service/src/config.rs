@@ -22,10 +22,6 @@ const MAX_FILE_BYTES: u64 = 256 * 1024;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Must be `true` until the transparency log exists: the service then decides without it, and says so
-    /// in every answer, metric and start. Without this line it does not start.
-    #[serde(default)]
-    pub insecure_without_ledger: bool,
     /// DER file of a development root to trust besides AWS's. Exists only in builds with the feature `dev-root`.
     #[cfg(feature = "dev-root")]
     pub insecure_development_root: Option<PathBuf>,
@@ -55,6 +51,9 @@ pub struct StorageConfig {
     pub root_key: PathBuf,
     /// The X25519 static key of the channel, mode 0600. Whoever has it can pose as the service.
     pub static_key: PathBuf,
+    /// The Ed25519 key that signs the checkpoints of the log, mode 0600. Whoever has it can sign another log; witnesses
+    /// would not.
+    pub log_key: PathBuf,
     /// Largest size of the database in MiB, 1 to 1048576. Default 4096. From three quarters of it on, refusals
     /// are only counted, so that strangers cannot use up the rest. When it is reached, everything that needs a
     /// record is refused with `storage.full`, which is everything.
@@ -94,7 +93,7 @@ pub struct LimitsConfig {
     pub session_seconds: u32,
     /// Seconds that sessions in progress get after a stop signal, 0 to 600. Default 10.
     pub shutdown_seconds: u32,
-    /// Decisions made durable with one write, 1 to 4096. Default 256.
+    /// Jobs made durable with one write, under one checkpoint, 1 to 4096. Default 256.
     pub group_decisions: u32,
     /// Attributable refusals recorded one by one, per enclave or person and minute, 1 to 3600. Default
     /// 6. The rest are counted in the periodic summary.
@@ -176,8 +175,6 @@ pub enum ConfigError {
         /// What stands there.
         found: u32,
     },
-    /// `insecure_without_ledger = true` is missing.
-    WithoutLedger,
     /// `[listen] keys` is empty.
     NoKeyListener,
     /// Two settings name the same file.
@@ -193,7 +190,6 @@ impl ConfigError {
             Self::TooLarge(_) => "config.too_large",
             Self::Malformed(..) => "config.malformed",
             Self::OutOfBounds { .. } => "config.out_of_bounds",
-            Self::WithoutLedger => "config.without_ledger",
             Self::NoKeyListener => "config.no_key_listener",
             Self::SharedPath(_) => "config.shared_path",
         }
@@ -211,11 +207,6 @@ impl std::fmt::Display for ConfigError {
                 bounds: (least, most),
                 found,
             } => write!(f, "{field} is {found}; it can be {least} to {most}"),
-            Self::WithoutLedger => f.write_str(
-                "the transparency log does not exist yet, so this service cannot show its decisions to \
-                 anybody; to run it all the same, write `insecure_without_ledger = true` at the top of \
-                 the configuration",
-            ),
             Self::NoKeyListener => f.write_str("[listen] keys names no address"),
             Self::SharedPath(path) => {
                 write!(f, "two settings of [storage] name {}", path.display())
@@ -231,7 +222,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`]; a missing `insecure_without_ledger = true` is one.
+    /// [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let metadata =
             fs::metadata(path).map_err(|error| ConfigError::Io(path.to_owned(), error))?;
@@ -265,9 +256,10 @@ impl Config {
             database,
             root_key,
             static_key,
+            log_key,
             max_mebibytes: _,
         } = &mut self.storage;
-        for path in [database, root_key, static_key] {
+        for path in [database, root_key, static_key, log_key] {
             *path = folder.join(&path);
         }
         #[cfg(feature = "dev-root")]
@@ -277,9 +269,6 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        if !self.insecure_without_ledger {
-            return Err(ConfigError::WithoutLedger);
-        }
         if self.listen.keys.is_empty() {
             return Err(ConfigError::NoKeyListener);
         }
@@ -287,15 +276,13 @@ impl Config {
             database,
             root_key,
             static_key,
+            log_key,
             max_mebibytes,
         } = &self.storage;
-        for (one, other) in [
-            (database, root_key),
-            (database, static_key),
-            (root_key, static_key),
-        ] {
-            if one == other {
-                return Err(ConfigError::SharedPath(one.clone()));
+        let mut paths = std::collections::BTreeSet::new();
+        for path in [database, root_key, static_key, log_key] {
+            if !paths.insert(path) {
+                return Err(ConfigError::SharedPath(path.clone()));
             }
         }
         let LimitsConfig {
@@ -369,11 +356,11 @@ mod tests {
     use super::*;
 
     const SMALLEST: &str = r#"
-        insecure_without_ledger = true
         [storage]
         database = "keys.sqlite"
         root_key = "root.key"
         static_key = "/elsewhere/static.key"
+        log_key = "log.key"
         [listen]
         keys = ["tcp:127.0.0.1:7000"]
     "#;
@@ -404,18 +391,6 @@ mod tests {
     #[test]
     fn the_documented_example_is_a_configuration() {
         parse(include_str!("../docs/key-service.example.toml")).unwrap();
-    }
-
-    #[test]
-    fn it_does_not_start_without_the_line_about_the_ledger() {
-        assert_eq!(
-            refused(&SMALLEST.replace("= true", "= false")),
-            "config.without_ledger"
-        );
-        assert_eq!(
-            refused(&SMALLEST.replace("insecure_without_ledger = true", "")),
-            "config.without_ledger"
-        );
     }
 
     #[test]
@@ -486,10 +461,10 @@ mod tests {
 
     #[test]
     fn files_are_not_shared_and_somebody_can_ask_for_keys() {
-        assert_eq!(
-            refused(&SMALLEST.replace("root.key", "keys.sqlite")),
-            "config.shared_path"
-        );
+        for file in ["root.key", "log.key"] {
+            let shared = SMALLEST.replace(file, "keys.sqlite");
+            assert_eq!(refused(&shared), "config.shared_path", "{file}");
+        }
         assert_eq!(
             refused(&SMALLEST.replace(r#"["tcp:127.0.0.1:7000"]"#, "[]")),
             "config.no_key_listener"

@@ -3,9 +3,9 @@
 use std::{fmt, process::ExitCode};
 
 use narthex_key_service::{
-    commands::CommandError, config::ConfigError, init::InitError, root_key::RootKeyError,
-    secret_file::SecretFileError, server::StartError, static_key::StaticKeyError,
-    storage::StoreError,
+    commands::CommandError, config::ConfigError, init::InitError, log_key::LogKeyError,
+    root_key::RootKeyError, secret_file::SecretFileError, server::StartError,
+    static_key::StaticKeyError, storage::StoreError,
 };
 
 /// Whose fault it is.
@@ -46,7 +46,10 @@ impl fmt::Display for Failure {
 
 fn store_fault(error: &StoreError) -> Fault {
     match error {
-        StoreError::Altered { .. } | StoreError::RootKeyMissing(_) => Fault::Refused,
+        StoreError::Altered { .. }
+        | StoreError::RootKeyMissing(_)
+        | StoreError::LogKey { .. }
+        | StoreError::Entry(_) => Fault::Refused,
         StoreError::NotInitialised(_)
         | StoreError::AlreadyInitialised(_)
         | StoreError::Format(_) => Fault::Misuse,
@@ -80,6 +83,20 @@ fn static_key_fault(error: &StaticKeyError) -> Fault {
     }
 }
 
+fn log_key_fault(error: &LogKeyError) -> Fault {
+    match error {
+        LogKeyError::File(error) => secret_file_fault(error),
+        LogKeyError::Malformed => Fault::Refused,
+        _ => Fault::Misuse,
+    }
+}
+
+impl From<LogKeyError> for Failure {
+    fn from(error: LogKeyError) -> Self {
+        Self::new(log_key_fault(&error), error.id(), error.to_string())
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let fault = match error {
@@ -107,9 +124,11 @@ impl From<InitError> for Failure {
         let fault = match &error {
             InitError::Bundle(_)
             | InitError::StaticKeyMismatch { .. }
+            | InitError::LogKeyMismatch { .. }
             | InitError::TooLarge(_)
             | InitError::Signature(_) => Fault::Refused,
             InitError::StaticKey(error) => static_key_fault(error),
+            InitError::LogKey(error) => log_key_fault(error),
             InitError::RootKey(error) => root_key_fault(error),
             InitError::Store(error) => store_fault(error),
             _ => Fault::Environment,
@@ -124,6 +143,7 @@ impl From<StartError> for Failure {
             StartError::Store(error) => store_fault(error),
             StartError::RootKey(error) => root_key_fault(error),
             StartError::StaticKey(error) => static_key_fault(error),
+            StartError::LogKey(error) => log_key_fault(error),
             StartError::Lineage(_) => Fault::Refused,
             StartError::Address(..) | StartError::DevelopmentRoot(_) => Fault::Misuse,
             _ => Fault::Environment,

@@ -89,7 +89,7 @@ fn respond(service: &Service, head: &[u8]) -> Page {
 /// Whether the process is worth keeping: it is, unless storage failed for good.
 fn healthz(service: &Service) -> Page {
     if service.storage_works() {
-        Page::plain("200 OK", "ok\ninsecure_without_ledger\n")
+        Page::plain("200 OK", "ok\n")
     } else {
         Page::plain("503 Service Unavailable", "storage.unavailable\n")
     }
@@ -98,7 +98,7 @@ fn healthz(service: &Service) -> Page {
 /// Whether key requests would be judged on their merits.
 fn readyz(service: &Service) -> Page {
     match service.why_not_ready() {
-        None => Page::plain("200 OK", "ready\ninsecure_without_ledger\n"),
+        None => Page::plain("200 OK", "ready\n"),
         Some(reason) => Page::plain("503 Service Unavailable", &format!("{reason}\n")),
     }
 }

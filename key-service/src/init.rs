@@ -2,18 +2,24 @@
 //!
 //! The genesis bundle's digest becomes part of every wrapping and every authenticated row, so nobody can point
 //! the database at another lineage afterwards, the staff of the service included. The order of things:
-//! `static-key` makes the key that the bundle names, the reviewers sign the bundle, `init` takes it.
+//! `static-key` and `log-key` make the keys that the bundle names, the reviewers sign the bundle, `init` takes it. It
+//! becomes entry 0 of the log.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use narthex_channel::ArmoredSignature;
+use narthex_ledger::SigningKey;
 use narthex_policy::{Policy, SignedFile, limits::MAX_BUNDLE_BYTES};
 
 use crate::{
     clock::UnixMillis,
     config::StorageConfig,
     digest::Digest,
-    lineage::{to_policy_digest, to_policy_time},
+    lineage::{AcceptedFile, AcceptedGenesis, Lineage, to_policy_digest, to_policy_time},
+    log_key::{self, LogKeyError},
     root_key::{RootKeyError, RootKeyId, RootKeys},
     secret_file::SecretFileError,
     static_key::{self, StaticKeyError},
@@ -42,6 +48,15 @@ pub enum InitError {
         /// The bundle's.
         bundle: Option<String>,
     },
+    /// The bundle's log is another one than this service's.
+    LogKeyMismatch {
+        /// This service's.
+        ours: String,
+        /// The bundle's.
+        bundle: String,
+    },
+    /// The log key could not be used.
+    LogKey(LogKeyError),
     /// The bundle or a signature could not be read.
     Io(PathBuf, std::io::Error),
     /// The file is larger than any bundle or signature.
@@ -63,6 +78,8 @@ impl InitError {
         match self {
             Self::Bundle(refusal) => refusal.id(),
             Self::StaticKeyMismatch { .. } => "init.static_key",
+            Self::LogKeyMismatch { .. } => "init.log_key",
+            Self::LogKey(error) => error.id(),
             Self::Io(..) => "init.io",
             Self::TooLarge(_) => "file.too_large",
             Self::Signature(_) => "signature.malformed",
@@ -85,6 +102,17 @@ impl std::fmt::Display for InitError {
                     .as_ref()
                     .map_or_else(|| "missing".to_owned(), |key| format!("\"{key}\""))
             ),
+            Self::LogKeyMismatch { ours, bundle } => write!(
+                f,
+                "the bundle's [ledger] log is \"{bundle}\", and this service's is \"{ours}\" (from `log-key`); \
+                 nobody would believe what it signs"
+            ),
+            Self::LogKey(LogKeyError::File(SecretFileError::Missing(path))) => write!(
+                f,
+                "{} is not there; make it with `log-key`, and put what it prints into the bundle",
+                path.display()
+            ),
+            Self::LogKey(error) => error.fmt(f),
             Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
             Self::TooLarge(path) => write!(f, "{} is too large", path.display()),
             Self::Signature(path) => {
@@ -124,12 +152,19 @@ pub fn init(
         .map(|path| read_signature(path))
         .collect::<Result<Vec<_>, _>>()?;
     judge(config, &content, &signatures, now)?;
+    let file = genesis_file(content, signatures, now);
+    let AcceptedGenesis {
+        lineage,
+        file: accepted,
+    } = Lineage::begin(&file).map_err(InitError::Bundle)?;
+    let log_key = log_key::load(&config.log_key).map_err(InitError::LogKey)?;
+    judge_log(&lineage, &log_key)?;
+    let first = AcceptedFile::record(&[accepted], now).map_err(InitError::Store)?;
     let database = Database::lock(config).map_err(InitError::Store)?;
     let root_keys = load_or_create(&config.root_key).map_err(InitError::RootKey)?;
-    let file = genesis_file(content, signatures, now);
     let genesis = file.digest();
     database
-        .initialise(&root_keys, file)
+        .initialise(&root_keys, Arc::new(log_key), file, first)
         .map_err(InitError::Store)?;
     let root_key = root_keys
         .iter()
@@ -166,6 +201,18 @@ fn judge(
     Err(InitError::StaticKeyMismatch {
         ours: hex::encode(ours.as_bytes()),
         bundle: named.map(|named| hex::encode(named.as_bytes())),
+    })
+}
+
+fn judge_log(lineage: &Lineage, log_key: &SigningKey) -> Result<(), InitError> {
+    let ours = log_key.verifier_key().to_string();
+    let named = lineage.ledger().map(|ledger| ledger.log.as_str());
+    if named == Some(&ours) {
+        return Ok(());
+    }
+    Err(InitError::LogKeyMismatch {
+        ours,
+        bundle: named.unwrap_or_default().to_owned(),
     })
 }
 

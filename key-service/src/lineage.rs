@@ -6,12 +6,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use narthex_policy::{Pcr, Policy, SignedFile};
+use narthex_ledger::{Decision, Entry, Evidence, PersonId, PolicyEntry};
+use narthex_policy::{Ledger, Namespace, Pcr, Policy, SignedFile, Signer};
 
 use crate::{
     clock::UnixMillis,
     digest::Digest,
-    storage::{PolicyFile, PolicyFileKind},
+    storage::{PolicyFile, PolicyFileKind, Record, SealedEvidence, StoreError},
 };
 
 /// A verified policy with everything it follows from. Never changes; a successor is a new value.
@@ -20,6 +21,8 @@ pub struct Lineage {
     policy: Policy,
     count: u64,
     bundles: Vec<BundleEntry>,
+    /// What pseudonyms are made with; the same in every bundle of a lineage.
+    salt: [u8; 32],
 }
 
 /// An accepted bundle.
@@ -62,8 +65,19 @@ pub enum Offered {
         /// With the file.
         lineage: Box<Lineage>,
         /// The file.
-        file: PolicyFile,
+        file: AcceptedFile,
     },
+}
+
+/// A file that the policy takes, and what the log will say about it.
+#[derive(Clone, Debug)]
+pub struct AcceptedFile {
+    /// The file.
+    pub file: PolicyFile,
+    /// A bundle's version; name and version of a release; the serial of a stop.
+    pub version: String,
+    /// Whose signatures on it hold, by the policy before it or the one after. At least one person's.
+    pub signers: Vec<PersonId>,
 }
 
 impl Lineage {
@@ -80,7 +94,7 @@ impl Lineage {
             )
         };
         let (genesis, later) = files.split_first().ok_or_else(missing)?;
-        let mut lineage = Self::begin(genesis)?;
+        let AcceptedGenesis { mut lineage, .. } = Self::begin(genesis)?;
         for file in later {
             lineage.judge(file)?;
             lineage.enter(file.clone());
@@ -92,20 +106,37 @@ impl Lineage {
     ///
     /// # Errors
     ///
-    /// What `narthex-policy` refuses.
-    pub fn begin(genesis: &PolicyFile) -> Result<Self, narthex_policy::Refusal> {
+    /// What `narthex-policy` refuses; `bundle.ledger` when it names no log.
+    pub fn begin(genesis: &PolicyFile) -> Result<AcceptedGenesis, narthex_policy::Refusal> {
         let policy = Policy::from_lineage(
             &to_policy_digest(&genesis.digest()),
             &[signed(genesis)],
             to_policy_time(genesis.accepted),
         )?;
+        let salt = policy
+            .bundle()
+            .ledger
+            .as_ref()
+            .map(|ledger| *ledger.salt.as_bytes())
+            .ok_or_else(|| {
+                narthex_policy::Refusal::new(
+                    narthex_policy::Reason::BundleLedger,
+                    "the bundle has no [ledger]; this service decides nothing without a log",
+                )
+            })?;
         let mut lineage = Self {
             policy,
             count: 0,
             bundles: Vec::new(),
+            salt,
+        };
+        let file = AcceptedFile {
+            file: genesis.clone(),
+            version: lineage.policy.version().to_string(),
+            signers: lineage.signers(&lineage.policy, genesis),
         };
         lineage.enter(genesis.clone());
-        Ok(lineage)
+        Ok(AcceptedGenesis { lineage, file })
     }
 
     /// Judges a release or stop statement that somebody offers.
@@ -127,19 +158,64 @@ impl Lineage {
             content,
             signatures,
             accepted: now,
-            decision: 0,
+            entry: 0,
         };
         let digest = file.digest();
         if self.knows(kind, &digest) {
             return Ok(Offered::Known);
         }
         let mut lineage = self.clone();
-        lineage.judge(&file)?;
-        lineage.enter(file.clone());
+        let file = lineage.take(file)?;
         Ok(Offered::Accepted {
             lineage: Box::new(lineage),
             file,
         })
+    }
+
+    /// Judges a file, enters it, and says what there is to say about it.
+    fn take(&mut self, file: PolicyFile) -> Result<AcceptedFile, narthex_policy::Refusal> {
+        let before = self.policy.clone();
+        let version = self.judge(&file)?;
+        self.enter(file.clone());
+        let mut signers = self.signers(&before, &file);
+        signers.extend(self.signers(&self.policy, &file));
+        signers.sort_unstable();
+        signers.dedup();
+        Ok(AcceptedFile {
+            file,
+            version,
+            signers,
+        })
+    }
+
+    fn signers(&self, policy: &Policy, file: &PolicyFile) -> Vec<PersonId> {
+        let namespace = match file.kind {
+            PolicyFileKind::Bundle => Namespace::Policy,
+            PolicyFileKind::Release => Namespace::Release,
+            PolicyFileKind::Stop => Namespace::Stop,
+        };
+        let mut signers: Vec<_> = policy
+            .signers_of(&signed(file), namespace)
+            .iter()
+            .flatten()
+            .map(|signer| self.person(signer))
+            .collect();
+        signers.sort_unstable();
+        signers.dedup();
+        signers
+    }
+
+    /// The pseudonym under which the log speaks about somebody.
+    #[must_use]
+    pub fn person(&self, signer: &Signer) -> PersonId {
+        PersonId::of(&self.salt, signer.person.as_str())
+    }
+
+    /// What the bundle in force says about the log. Absent only if `narthex-policy` took a successor without, which
+    /// it does not.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.policy.bundle().ledger.as_ref()
     }
 
     /// Judges bundles that the service does not have, as a chain: one that has expired meanwhile is taken if another
@@ -153,7 +229,7 @@ impl Lineage {
         &self,
         bundles: &[SignedFile],
         now: UnixMillis,
-    ) -> Result<(Self, Vec<PolicyFile>), narthex_policy::Refusal> {
+    ) -> Result<(Self, Vec<AcceptedFile>), narthex_policy::Refusal> {
         let mut policy = self.policy.clone();
         let taken = policy.succeed_chain(bundles, to_policy_time(now))?.len();
         // Step by step once more, because each entry notes the version that its bundle brought.
@@ -166,11 +242,9 @@ impl Lineage {
                 content: bytes,
                 signatures,
                 accepted: now,
-                decision: 0,
+                entry: 0,
             };
-            lineage.judge(&file)?;
-            lineage.enter(file.clone());
-            files.push(file);
+            files.push(lineage.take(file)?);
         }
         Ok((lineage, files))
     }
@@ -192,14 +266,26 @@ impl Lineage {
         }
     }
 
-    fn judge(&mut self, file: &PolicyFile) -> Result<(), narthex_policy::Refusal> {
+    /// Adds a file to the policy, and returns its version in words.
+    fn judge(&mut self, file: &PolicyFile) -> Result<String, narthex_policy::Refusal> {
         let (signed, at) = (signed(file), to_policy_time(file.accepted));
         match file.kind {
             // Whether one may be in force now was decided when it was taken: one between two others may have
             // expired by then.
-            PolicyFileKind::Bundle => self.policy.replay_successor(&signed, at).map(drop),
-            PolicyFileKind::Release => self.policy.add_release(&signed, at).map(drop),
-            PolicyFileKind::Stop => self.policy.add_stop(&signed, at).map(drop),
+            PolicyFileKind::Bundle => {
+                self.policy.replay_successor(&signed, at)?;
+                Ok(self.policy.version().to_string())
+            }
+            PolicyFileKind::Release => {
+                let release = self.policy.add_release(&signed, at)?;
+                Ok(format!("{} {}", release.name, release.version))
+            }
+            PolicyFileKind::Stop => {
+                self.policy.add_stop(&signed, at)?;
+                let digest = to_policy_digest(&file.digest());
+                let stop = self.policy.stops().find(|stop| stop.digest == digest);
+                Ok(stop.map_or_else(|| "?".to_owned(), |stop| stop.serial.to_string()))
+            }
         }
     }
 
@@ -242,6 +328,62 @@ impl Lineage {
             .iter()
             .rev()
             .find(|bundle| bundle.pcr16.as_bytes().as_slice() == pcr16)
+    }
+}
+
+/// A lineage that begins.
+pub struct AcceptedGenesis {
+    /// With the genesis alone.
+    pub lineage: Lineage,
+    /// The genesis.
+    pub file: AcceptedFile,
+}
+
+impl AcceptedFile {
+    /// How an entry speaks about it, and its evidence.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Entry`] when it is too large to be evidence; [`StoreError::Cryptography`] when the operating
+    /// system gives no random bytes.
+    pub fn to_entry(&self) -> Result<(narthex_ledger::PolicyFile, SealedEvidence), StoreError> {
+        let Self {
+            file,
+            version,
+            signers,
+        } = self;
+        let evidence = Evidence::policy_file(&file.content, &file.signatures)?;
+        let evidence = SealedEvidence::new(evidence)?;
+        let entry = narthex_ledger::PolicyFile {
+            kind: match file.kind {
+                PolicyFileKind::Bundle => narthex_ledger::PolicyFileKind::Bundle,
+                PolicyFileKind::Release => narthex_ledger::PolicyFileKind::Release,
+                PolicyFileKind::Stop => narthex_ledger::PolicyFileKind::Stop,
+            },
+            sha384: narthex_ledger::Digest384(file.digest().0),
+            version: version.clone(),
+            evidence: evidence.digest(),
+            signers: signers.clone(),
+        };
+        Ok((entry, evidence))
+    }
+
+    /// The record that accepts these files together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::to_entry`].
+    pub fn record(files: &[Self], now: UnixMillis) -> Result<Record, StoreError> {
+        let (files, evidence) = files
+            .iter()
+            .map(Self::to_entry)
+            .collect::<Result<(Vec<_>, Vec<_>), _>>()?;
+        let entry = Entry::Policy(PolicyEntry {
+            time: now.0,
+            decision: Decision::Accepted,
+            files,
+        });
+        Ok(Record { entry, evidence })
     }
 }
 

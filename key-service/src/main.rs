@@ -10,7 +10,7 @@ use narthex_key_service::{
     clock::{Clock, SystemClock},
     commands,
     config::Config,
-    hardening, init, logging,
+    hardening, init, log_key, logging,
     server::Server,
     static_key,
     storage::Findings,
@@ -42,6 +42,11 @@ fn run(command: Command) -> Result<(), Failure> {
             let public = static_key::load_or_create(&config.storage.static_key)?;
             print(&hex::encode(public.as_bytes()))
         }
+        Command::LogKey(arguments) => {
+            let config = load(&arguments.config)?;
+            let public = log_key::load_or_create(&config.storage.log_key, &arguments.origin)?;
+            print(&public.to_string())
+        }
         Command::Init(arguments) => {
             let config = load(&arguments.config)?;
             let now = SystemClock.now();
@@ -63,7 +68,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Run(argument) => serve(&load(&argument.config)?),
         Command::Check(argument) => check(&load(&argument.config)?),
-        Command::Decisions(argument) => decisions(&load(&argument.config)?),
+        Command::Entries(argument) => entries(&load(&argument.config)?),
         Command::RootKey(command) => root_key(&command),
     }
 }
@@ -109,30 +114,35 @@ fn raise_descriptor_limit() {
 
 fn check(config: &Config) -> Result<(), Failure> {
     let Findings {
-        decisions,
+        entries,
+        head,
+        evidence,
         keys,
         policy_files,
         altered_keys,
     } = commands::check(&config.storage)?;
+    let altered: Vec<_> = altered_keys.iter().chain(&evidence.altered).collect();
     print(
         &json!({
-            "decisions": decisions,
+            "entries": entries,
+            "log": { "epoch": head.epoch, "size": head.size, "root": head.root.to_base64() },
+            "evidence": { "sound": evidence.sound, "purged": evidence.purged },
             "keys": keys,
             "policy_files": policy_files,
-            "altered": altered_keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "altered": altered.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
         .to_string(),
     )?;
-    match altered_keys.first() {
+    match altered.first() {
         None => Ok(()),
-        Some(finding) => Err(finding.clone().into()),
+        Some(finding) => Err((*finding).clone().into()),
     }
 }
 
-fn decisions(config: &Config) -> Result<(), Failure> {
+fn entries(config: &Config) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let mut written = Ok(());
-    commands::decisions(&config.storage, |recorded| {
+    commands::entries(&config.storage, |recorded| {
         if written.is_ok() {
             written = writeln!(out, "{}", recorded.to_json());
         }

@@ -13,8 +13,7 @@ use std::{
 };
 
 use narthex_channel::tokio::ServeSummary;
-
-use crate::storage::{DecisionKind, Outcome};
+use narthex_ledger::{EntryKind, Outcome};
 
 /// Upper bounds of the latency buckets, in microseconds.
 const LATENCY_MICROS: [u64; 10] = [
@@ -52,7 +51,7 @@ pub struct Gauges {
 
 impl Metrics {
     /// A decision was made.
-    pub fn decided(&self, kind: DecisionKind, outcome: Outcome, reason: &str) {
+    pub fn decided(&self, kind: EntryKind, outcome: Outcome, reason: &str) {
         let key = (kind.as_str(), outcome.as_str(), reason.to_owned());
         *lock(&self.decisions).entry(key).or_default() += 1;
     }
@@ -87,12 +86,6 @@ impl Metrics {
     #[must_use]
     pub fn render(&self, gauges: &Gauges) -> String {
         let mut page = Page::default();
-        page.head(
-            "narthex_insecure_without_ledger",
-            "gauge",
-            "1: decisions are made without the transparency log.",
-        );
-        page.line("narthex_insecure_without_ledger", "", 1);
         self.render_gauges(&mut page, gauges);
         page.head(
             "narthex_decisions_total",
@@ -126,7 +119,7 @@ impl Metrics {
         page.head(
             "narthex_write_failures_total",
             "counter",
-            "Groups of decisions that could not be made durable.",
+            "Groups of entries that could not be made durable.",
         );
         page.line(
             "narthex_write_failures_total",
@@ -326,8 +319,8 @@ mod tests {
     #[test]
     fn the_page_shows_what_was_counted() {
         let metrics = Metrics::default();
-        metrics.decided(DecisionKind::Release, Outcome::Refused, "key.retired");
-        metrics.decided(DecisionKind::Release, Outcome::Refused, "key.retired");
+        metrics.decided(EntryKind::Release, Outcome::Refused, "key.retired");
+        metrics.decided(EntryKind::Release, Outcome::Refused, "key.retired");
         metrics.group_written(3, Duration::from_millis(2));
         let page = metrics.render(&Gauges {
             policy_expiry_seconds: 3600.5,
@@ -344,7 +337,6 @@ mod tests {
             )],
         });
         for line in [
-            "narthex_insecure_without_ledger 1",
             "narthex_decisions_total{kind=\"release\",outcome=\"refused\",reason=\"key.retired\"} 2",
             "narthex_policy_expiry_seconds 3600.5",
             "narthex_release_expiry_seconds{release=\"shop\",version=\"1.0\"} -1",

@@ -9,6 +9,7 @@ use std::{
 };
 
 use narthex_channel::tokio::ServeStatistics;
+use narthex_ledger::{Decision, Entry, EntryKind, Outcome, SummaryEntry};
 use narthex_verifier::{Backend, ChainCache, TrustAnchors, VerificationContext};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     metrics::{Gauges, Metrics},
     refusal::Refusal,
     refusals::{Refusals, Treatment},
-    storage::{Body, Decision, DecisionKind, Outcome, Store},
+    storage::{Record, Recorded, Store, StoreError},
 };
 
 /// Chains remembered, by all contexts together: one for every enclave that may ask within the life of its leaf.
@@ -39,6 +40,8 @@ pub struct Service {
     pub(crate) administration: tokio::sync::Mutex<()>,
     pub(crate) stopping: AtomicBool,
     pub(crate) listeners: Vec<Listening>,
+    /// Since when the next summary counts.
+    pub(crate) summarised: Mutex<UnixMillis>,
 }
 
 /// One of the service's listeners, as the metrics show it.
@@ -125,69 +128,61 @@ impl Service {
         &self.metrics
     }
 
-    /// Accounts for a refusal: by a record of its own if `identity` is known and has room, by counting it
-    /// otherwise. The peer is answered either way.
+    /// Accounts for a refusal of somebody who is known, by an entry of its own while there is room for this `identity`,
+    /// by counting it otherwise. The peer is answered either way. `record` says what the log will say; it is asked only
+    /// if there is room.
     pub(crate) async fn refused(
         &self,
-        kind: DecisionKind,
+        kind: EntryKind,
         refusal: Refusal,
-        identity: Option<&str>,
-        body: Body,
-    ) {
+        identity: &str,
+        record: impl FnOnce(UnixMillis, Decision) -> Result<Record, StoreError>,
+    ) -> Option<Recorded> {
         let now = self.now();
         self.metrics.decided(kind, Outcome::Refused, refusal.id());
-        if self.refusals.refused(identity, refusal.id(), now) == Treatment::Counted {
-            // Anybody can cause as many of these as they like, so they do not fill the log either.
+        if self.refusals.refused(Some(identity), refusal.id(), now) == Treatment::Counted {
             tracing::debug!(kind = kind.as_str(), reason = refusal.id(), "refused");
             self.metrics.unrecorded();
-            return;
+            return None;
         }
         tracing::info!(
             kind = kind.as_str(),
             reason = refusal.id(),
-            enclave = body
-                .enclave
-                .as_ref()
-                .map(|enclave| enclave.module_id.as_str()),
-            person = body.person.as_ref().map(|person| person.requester.as_str()),
+            identity,
             "refused"
         );
-        let decision = Decision {
-            time: now,
-            kind,
-            outcome: Outcome::Refused,
-            reason: refusal.id().to_owned(),
-            mark: None,
-            body,
+        let reason = refusal.id().to_owned();
+        let recorded = match record(now, Decision::Refused { reason }) {
+            // Genuine documents of strangers are refusals that can be attributed, too: the last room is not theirs.
+            Ok(record) => {
+                self.store
+                    .write(move |writing| match writing.is_nearly_full()? {
+                        true => Ok(None),
+                        false => writing.record(record).map(Some),
+                    })
+                    .await
+            }
+            Err(error) => Err(error),
         };
-        // Genuine documents of strangers are refusals that can be attributed, too: the last room is not theirs.
-        let recorded = self
-            .store
-            .write(move |writing| match writing.is_nearly_full()? {
-                true => Ok(None),
-                false => writing.record(decision).map(Some),
-            })
-            .await;
         match recorded {
-            Ok(Some(_)) => {}
+            Ok(Some(recorded)) => Some(recorded),
             Ok(None) => {
                 self.metrics.unrecorded();
                 self.refusals.count(refusal.id());
+                None
             }
             Err(error) => {
                 tracing::error!(id = error.id(), error = %error, "a refusal could not be recorded");
                 self.refusals.count(refusal.id());
+                None
             }
         }
     }
 
-    /// Counts a session that broke before anything could be judged.
-    pub(crate) fn broken_session(&self, kind: DecisionKind, refusal: Refusal) {
-        tracing::debug!(
-            kind = kind.as_str(),
-            reason = refusal.id(),
-            "a session broke"
-        );
+    /// Counts a refusal of somebody who is not known. Anybody can cause as many of these as they like, so they fill
+    /// neither the record nor the log on stderr.
+    pub(crate) fn refused_unknown(&self, kind: EntryKind, refusal: Refusal) {
+        tracing::debug!(kind = kind.as_str(), reason = refusal.id(), "refused");
         self.metrics.decided(kind, Outcome::Refused, refusal.id());
         self.metrics.unrecorded();
         self.refusals.count(refusal.id());
@@ -199,24 +194,45 @@ impl Service {
         if counts.is_empty() {
             return;
         }
-        let decision = Decision {
-            time: self.now(),
-            kind: DecisionKind::Summary,
-            outcome: Outcome::Refused,
-            reason: String::new(),
-            mark: None,
-            body: Body {
-                counts: counts.clone(),
-                ..Body::default()
-            },
-        };
-        if let Err(error) = self
+        let now = self.now();
+        let from = *self
+            .summarised
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let record = Record::of(Entry::Summary(SummaryEntry {
+            time: now.0,
+            counts: counts.clone(),
+            // A clock that went back does not make a summary of the future.
+            from: from.0.min(now.0),
+            to: now.0,
+        }));
+        match self
             .store
-            .write(move |writing| writing.record(decision))
+            .write(move |writing| writing.record(record))
             .await
         {
-            tracing::error!(id = error.id(), error = %error, "a summary could not be recorded");
-            self.refusals.give_back(counts);
+            Ok(_) => {
+                *self
+                    .summarised
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = now;
+            }
+            Err(error) => {
+                tracing::error!(id = error.id(), error = %error, "a summary could not be recorded");
+                self.refusals.give_back(counts);
+            }
+        }
+    }
+
+    /// Has the log say which bundle is in force.
+    pub async fn record_current(&self) {
+        let now = self.now();
+        let written = self.store.write(move |writing| {
+            writing.request_current(now);
+            Ok(())
+        });
+        if let Err(error) = written.await {
+            tracing::error!(id = error.id(), error = %error, "the bundle in force could not be recorded");
         }
     }
 }

@@ -8,17 +8,17 @@ use crate::storage::{KeyVersion, Recorded};
 pub(crate) struct Done {
     /// The operation's name.
     pub(crate) operation: &'static str,
-    /// Its record, if it made one.
-    pub(crate) decision: Option<Recorded>,
+    /// Its entry, if it made one.
+    pub(crate) recorded: Option<Recorded>,
     /// What else the body says.
     pub(crate) members: Map<String, Value>,
 }
 
 impl Done {
-    pub(crate) fn new(operation: &'static str, decision: Option<Recorded>) -> Self {
+    pub(crate) fn new(operation: &'static str, recorded: Option<Recorded>) -> Self {
         Self {
             operation,
-            decision,
+            recorded,
             members: Map::new(),
         }
     }
@@ -31,12 +31,14 @@ impl Done {
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let mut body = self.members.clone();
         body.insert("operation".to_owned(), self.operation.into());
-        body.insert("insecure_without_ledger".to_owned(), true.into());
-        let decision = self.decision.as_ref().map_or(
-            Value::Null,
-            |recorded| json!({ "sequence": recorded.sequence, "hash": recorded.hash.to_string() }),
-        );
-        body.insert("decision".to_owned(), decision);
+        let entry = self.recorded.as_ref().map_or(Value::Null, |recorded| {
+            json!({
+                "epoch": recorded.epoch,
+                "index": recorded.index,
+                "hash": recorded.hash.to_string(),
+            })
+        });
+        body.insert("entry".to_owned(), entry);
         Value::Object(body).to_string().into_bytes()
     }
 }
@@ -52,7 +54,7 @@ pub(crate) fn key_version(key: &KeyVersion) -> Value {
         commitment,
         created,
         changed,
-        decision: _,
+        entry: _,
     } = key;
     json!({
         "name": reference.name,

@@ -6,17 +6,16 @@ use narthex_channel::{
     Message,
     policy::{PolicyDelivery, Signed},
 };
+use narthex_ledger::{EntryKind, Outcome};
 use narthex_policy::SignedFile;
 use serde_json::json;
 
-use super::{Outcomes, body::Done};
+use super::{Answered, body::Done};
 use crate::{
-    lineage::{Lineage, Offered, StatementKind},
+    lineage::{AcceptedFile, Lineage, Offered, StatementKind},
     refusal::Refusal,
     service::Service,
-    storage::{
-        Body, Decision, DecisionKind, Outcome, PolicyFile, PolicyFileKind, Recorded, StoreError,
-    },
+    storage::{PolicyFileKind, Recorded, StoreError},
 };
 
 /// The name under which answers and records speak about it.
@@ -38,10 +37,10 @@ fn armoured(file: &Signed) -> Vec<String> {
 }
 
 impl Service {
-    pub(crate) async fn deliver(self: &Arc<Self>, content: &[u8]) -> Outcomes {
+    pub(crate) async fn deliver(self: &Arc<Self>, content: &[u8]) -> Answered {
         let delivered = match PolicyDelivery::from_bytes(content) {
             Ok(delivered) => delivered,
-            Err(error) => return self.not_delivered((&error).into()).await,
+            Err(error) => return self.not_delivered((&error).into()),
         };
         let PolicyDelivery {
             bundles,
@@ -62,7 +61,7 @@ impl Service {
             Ok(())
         };
         if let Err(refusal) = delivered.await {
-            return self.not_delivered(refusal).await;
+            return self.not_delivered(refusal);
         }
         let Tally {
             accepted,
@@ -71,13 +70,14 @@ impl Service {
         } = tally;
         let lineage = self.lineage.get();
         let policy = lineage.policy();
-        Ok(Done::new(OPERATION, last)
+        let done = Done::new(OPERATION, last.clone())
             .with(
                 "bundle",
                 json!({ "version": policy.version(), "sha384": policy.digest().to_string() }),
             )
             .with("accepted", accepted.into())
-            .with("known", known.into()))
+            .with("known", known.into());
+        (Ok(done), last)
     }
 
     /// Judges the bundles as a chain and stores what holds of it, all that leads to a bundle at once.
@@ -139,7 +139,7 @@ impl Service {
         self: &Arc<Self>,
         kind: PolicyFileKind,
         lineage: Lineage,
-        files: Vec<PolicyFile>,
+        files: Vec<AcceptedFile>,
         tally: &mut Tally,
     ) -> Result<(), Refusal> {
         let count = files.len();
@@ -150,43 +150,31 @@ impl Service {
         tally.accepted += count as u64;
         tally.last = Some(recorded);
         self.metrics
-            .decided(DecisionKind::Policy, Outcome::Accepted, "");
+            .decided(EntryKind::Policy, Outcome::Accepted, "");
         tracing::info!(
             kind = kind.as_str(),
             files = count,
             bundle_version = self.lineage.get().policy().version(),
-            insecure_without_ledger = true,
             "policy file accepted"
         );
         Ok(())
     }
 
-    /// The policy is in force when the files are durable, before anybody is answered. They are one decision.
+    /// The policy is in force when the files are durable, before anybody is answered. They are one entry, and the
+    /// group ends with another that says which bundle is in force since.
     async fn store_files(
         self: &Arc<Self>,
         lineage: Lineage,
-        files: Vec<PolicyFile>,
+        files: Vec<AcceptedFile>,
     ) -> Result<Recorded, StoreError> {
         let service = Arc::clone(self);
-        let time = self.now();
+        let record = AcceptedFile::record(&files, self.now())?;
         self.store
             .write(move |writing| {
-                let mut bodies = Vec::with_capacity(files.len());
-                for file in files {
-                    bodies.push(writing.insert_policy_file(file)?.to_body());
+                for accepted in files {
+                    writing.insert_policy_file(accepted.file)?;
                 }
-                let recorded = writing.record(Decision {
-                    time,
-                    kind: DecisionKind::Policy,
-                    outcome: Outcome::Accepted,
-                    reason: String::new(),
-                    mark: None,
-                    body: Body {
-                        operation: Some(OPERATION.to_owned()),
-                        policy_files: bodies,
-                        ..Body::default()
-                    },
-                })?;
+                let recorded = writing.record(record)?;
                 writing.after_commit(move || service.lineage.set(lineage));
                 Ok(recorded)
             })
@@ -194,13 +182,8 @@ impl Service {
     }
 
     /// A file whose signatures do not hold can come from anybody.
-    async fn not_delivered(&self, refusal: Refusal) -> Outcomes {
-        let body = Body {
-            operation: Some(OPERATION.to_owned()),
-            ..Body::default()
-        };
-        self.refused(DecisionKind::Policy, refusal, None, body)
-            .await;
-        Err(refusal)
+    fn not_delivered(&self, refusal: Refusal) -> Answered {
+        self.refused_unknown(EntryKind::Policy, refusal);
+        (Err(refusal), None)
     }
 }

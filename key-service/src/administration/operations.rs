@@ -16,17 +16,15 @@ use crate::{
     digest::Digest,
     reason::Reason,
     refusal::Refusal,
-    storage::{
-        Body, KeyOrigin, KeyReference, KeyShares, KeyState, KeyVersion, StoreError, Writing,
-    },
+    storage::{KeyOrigin, KeyReference, KeyShares, KeyState, KeyVersion, StoreError, Writing},
 };
 
 /// Key versions that are kept, retired ones among them: what a backup of ordinary keys can carry.
 pub(crate) const MAX_KEY_VERSIONS: usize = 8192;
 /// Bytes of a created key: AES-256, HMAC, a seed for anything else.
 const CREATED_KEY_BYTES: usize = 32;
-/// Decisions that are listed at most; `narthex-key-service decisions` lists all.
-const LISTED_DECISIONS: u64 = 500;
+/// Entries that are listed at most; `narthex log show` lists all, and checks them.
+const LISTED_ENTRIES: u64 = 500;
 
 /// Why a call ends without having changed anything.
 pub(crate) enum Stop {
@@ -99,7 +97,7 @@ pub(crate) fn carry_out(
             let digest = Digest(*backup.as_bytes());
             backup::restore(writing, call, &digest, payload.as_bytes())
         }
-        KeyOperation::ListDecisions => list_decisions(writing, call),
+        KeyOperation::ListDecisions => list_entries(writing, call),
         // Needs the root key file, so it does not happen inside one transaction.
         KeyOperation::RotateRootKey => Err(Reason::ServiceInternal.into()),
     }
@@ -201,7 +199,7 @@ fn store(
         commitment: commitment_of(&reference, secret)?,
         created: call.now,
         changed: call.now,
-        decision: 0,
+        entry: 0,
         reference,
     };
     let key = writing.insert_key(key, secret.as_bytes())?;
@@ -233,10 +231,7 @@ fn change(
 }
 
 fn record_one(writing: &mut Writing<'_>, call: &Call, key: &KeyVersion) -> Result<Done, Stop> {
-    let recorded = writing.record(call.decision(Body {
-        keys: vec![key.to_body()],
-        ..Body::default()
-    }))?;
+    let recorded = writing.record(call.record(std::slice::from_ref(key)))?;
     Ok(Done::new(call.operation, Some(recorded)).with("key", key_version(key)))
 }
 
@@ -252,29 +247,29 @@ fn list(writing: &mut Writing<'_>, call: &Call) -> Result<Done, Stop> {
         }
     }
     let root_key = writing.root_key().to_string();
-    let recorded = writing.record(call.decision(Body::default()))?;
+    let recorded = writing.record(call.record(&[]))?;
     Ok(Done::new(call.operation, Some(recorded))
         .with("keys", keys.into())
         .with("altered", altered.into())
         .with("root_key", root_key.into()))
 }
 
-/// The newest decisions, oldest first, as many as fit.
-fn list_decisions(writing: &mut Writing<'_>, call: &Call) -> Result<Done, Stop> {
-    let mut decisions: Vec<Value> = Vec::new();
+/// The newest entries, oldest first, as many as fit.
+fn list_entries(writing: &mut Writing<'_>, call: &Call) -> Result<Done, Stop> {
+    let mut entries: Vec<Value> = Vec::new();
     let mut room = MAX_BODY_BYTES - 64 * 1024;
-    for recorded in writing.newest_decisions(LISTED_DECISIONS)? {
+    for recorded in writing.newest_entries(LISTED_ENTRIES)? {
         let value = recorded.to_json();
         let Some(left) = room.checked_sub(value.to_string().len() + 1) else {
             break;
         };
         room = left;
-        decisions.push(value);
+        entries.push(value);
     }
-    decisions.reverse();
+    entries.reverse();
     let count = writing.next_sequence();
-    let recorded = writing.record(call.decision(Body::default()))?;
+    let recorded = writing.record(call.record(&[]))?;
     Ok(Done::new(call.operation, Some(recorded))
-        .with("decisions", decisions.into())
+        .with("entries", entries.into())
         .with("count", count.into()))
 }

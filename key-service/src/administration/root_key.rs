@@ -16,7 +16,7 @@ use crate::{
     refusal::Refusal,
     root_key::{RootKey, RootKeyError, RootKeyId, RootKeys},
     service::Service,
-    storage::{Body, KeyReference, Store, StoreError},
+    storage::{KeyReference, Store, StoreError},
 };
 
 /// Rows in one step: a few milliseconds at the writer.
@@ -47,10 +47,7 @@ impl Service {
             .store
             .write(move |writing| {
                 writing.activate_root_key(&key)?;
-                writing.record(call.decision(Body {
-                    root_key: Some(id.to_string()),
-                    ..Body::default()
-                }))
+                writing.record(call.record_root_key(id))
             })
             .await;
         let recorded = match recorded {

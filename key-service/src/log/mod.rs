@@ -10,6 +10,7 @@
 //!
 //! Nothing in here can change what was recorded.
 
+mod answer;
 mod published;
 #[allow(dead_code, reason = "its task comes with the next commits")]
 mod recent;

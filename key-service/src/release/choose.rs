@@ -4,14 +4,15 @@
 //! released before. There is no moment between.
 
 use narthex_channel::SecretBytes;
+use narthex_ledger::{Decision, Digest384, Entry, ReleasedKey};
 
-use super::judge::GrantedKey;
+use super::judge::{Asker, GrantedKey};
 use crate::{
     clock::UnixMillis,
     reason::Reason,
     storage::{
-        Anchor, Body, Decision, DecisionKind, EnclaveBody, KeyReference, KeyState, KeyVersion,
-        Mark, Outcome, StoreError, Writing,
+        Anchor, KeyReference, KeyState, KeyVersion, Record, Recorded, SealedEvidence, StoreError,
+        Writing,
     },
 };
 
@@ -32,10 +33,10 @@ pub(crate) struct Chosen {
 pub(crate) fn choose_and_record(
     writing: &mut Writing<'_>,
     granted: &[GrantedKey],
-    enclave: &EnclaveBody,
-    session: [u8; 32],
+    asker: &Asker,
+    evidence: SealedEvidence,
     now: UnixMillis,
-) -> Result<Result<Vec<Chosen>, Reason>, StoreError> {
+) -> Result<Result<(Vec<Chosen>, Recorded), Reason>, StoreError> {
     let mut chosen = Vec::with_capacity(granted.len());
     for wanted in granted {
         let version = match choose(&writing.versions(wanted.name.as_str()), wanted) {
@@ -56,19 +57,20 @@ pub(crate) fn choose_and_record(
             Err(error) => return Err(error),
         }
     }
-    writing.record(Decision {
-        time: now,
-        kind: DecisionKind::Release,
-        outcome: Outcome::Accepted,
-        reason: String::new(),
-        mark: Some(Mark::Session(session)),
-        body: Body {
-            enclave: Some(enclave.clone()),
-            keys: chosen.iter().map(|chosen| chosen.key.to_body()).collect(),
-            ..Body::default()
-        },
+    let keys = chosen.iter().map(|chosen| released(&chosen.key)).collect();
+    let recorded = writing.record(Record {
+        entry: Entry::Release(asker.entry(now, Decision::Accepted, &evidence, keys, Vec::new())),
+        evidence: vec![evidence],
     })?;
-    Ok(Ok(chosen))
+    Ok(Ok((chosen, recorded)))
+}
+
+fn released(key: &KeyVersion) -> ReleasedKey {
+    ReleasedKey {
+        name: key.reference.name.clone(),
+        version: key.reference.version,
+        commitment: Digest384(key.commitment.0),
+    }
 }
 
 /// The version to release.
@@ -128,7 +130,7 @@ mod tests {
     fn version(number: u32, state: KeyState) -> (u32, Anchor) {
         let anchor = Anchor {
             state,
-            decision: 0,
+            entry: 0,
             commitment: Digest::of(&number.to_be_bytes()),
         };
         (number, anchor)

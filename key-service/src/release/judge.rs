@@ -5,13 +5,14 @@
 //! keys or none. What a key's stored state has to say comes after, at the writer, in one step
 //! with the record of the decision.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use narthex_channel::{
     HandshakeHash, KeyName, Message, RecipientPublicKey,
     diagnostics::SessionStatement,
     keys::{KeyRequest, KeyRequestEnvelope, KeyWanted},
 };
+use narthex_ledger::{Decision, Evidence, ReleaseEntry, ReleasedKey, SessionHash};
 use narthex_policy::{KeyClaim, Measurements, Pcr};
 use narthex_verifier::{
     Appraised, AttestationDocument, Expectations, PcrIndex, TrustAnchors, VerificationContext,
@@ -23,7 +24,7 @@ use crate::{
     lineage::{Lineage, to_policy_time},
     reason::Reason,
     refusal::Refusal,
-    storage::EnclaveBody,
+    storage::{SealedEvidence, StoreError},
 };
 
 /// How old a document may be when the policy has no rule for a key that is asked for; the request is refused
@@ -40,10 +41,68 @@ pub(crate) struct Bench<'a> {
     pub(crate) now: UnixMillis,
 }
 
+/// An enclave whose document is genuine, and what it asked with.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// `module_id` of the document.
+    pub(crate) module_id: String,
+    /// Handshake hash of the session.
+    pub(crate) session: HandshakeHash,
+    /// Version of the bundle it booted with, when PCR16 is that of a known one.
+    pub(crate) boot_bundle: Option<u64>,
+    /// Version of the bundle in force here.
+    pub(crate) in_force: u64,
+    /// Name and version of the release it runs, when known.
+    pub(crate) release: Option<String>,
+    /// The document, as it came.
+    document: Vec<u8>,
+    /// The request, as it came.
+    request: Vec<u8>,
+}
+
+impl Asker {
+    /// What it is decided on.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large, or the operating system gives no random bytes.
+    pub(crate) fn evidence(&self) -> Result<SealedEvidence, StoreError> {
+        let session = self.session.as_bytes();
+        SealedEvidence::new(Evidence::key_request(
+            session,
+            &self.document,
+            &self.request,
+        )?)
+    }
+
+    /// What the log says about the decision.
+    pub(crate) fn entry(
+        &self,
+        now: UnixMillis,
+        decision: Decision,
+        evidence: &SealedEvidence,
+        keys: Vec<ReleasedKey>,
+        asked: Vec<String>,
+    ) -> ReleaseEntry {
+        ReleaseEntry {
+            time: now.0,
+            decision,
+            enclave: self.module_id.clone(),
+            session: SessionHash(*self.session.as_bytes()),
+            evidence: evidence.digest(),
+            boot_bundle: self.boot_bundle,
+            in_force: self.in_force,
+            release: self.release.clone(),
+            keys,
+            asked,
+        }
+    }
+}
+
 /// A request that the policy grants.
 pub(crate) struct Granted {
     /// Who asks.
-    pub(crate) enclave: EnclaveBody,
+    pub(crate) asker: Arc<Asker>,
     /// The one-time key to seal to.
     pub(crate) recipient: RecipientPublicKey,
     /// The keys, in the order of the request.
@@ -67,7 +126,7 @@ pub(crate) struct Refused {
     /// Why.
     pub(crate) refusal: Refusal,
     /// Who asked, if the document is genuine: then the refusal can be attributed.
-    pub(crate) enclave: Option<Box<EnclaveBody>>,
+    pub(crate) asker: Option<Arc<Asker>>,
     /// The names asked for, if they could be read.
     pub(crate) asked: Vec<String>,
 }
@@ -85,7 +144,7 @@ pub(crate) fn judge(
 ) -> Result<Granted, Refused> {
     let anonymous = |refusal: Refusal| Refused {
         refusal,
-        enclave: None,
+        asker: None,
         asked: Vec::new(),
     };
     let envelope =
@@ -100,21 +159,25 @@ pub(crate) fn judge(
         .collect();
     let named = |refusal: Refusal| Refused {
         refusal,
-        enclave: None,
+        asker: None,
         asked: asked.clone(),
     };
     let appraised = appraise(bench, context, session, &envelope, &request).map_err(named)?;
-    let mut enclave = describe(bench, session, &appraised);
-    let keys = grant(bench, &appraised, &request, &mut enclave).map_err(|refusal| Refused {
-        refusal,
-        enclave: Some(Box::new(enclave.clone())),
-        asked: asked.clone(),
-    })?;
-    Ok(Granted {
-        enclave,
-        recipient: request.recipient_key,
-        keys,
-    })
+    let mut asker = describe(bench, session, &appraised, envelope);
+    let granted = grant(bench, &appraised, &request, &mut asker);
+    let asker = Arc::new(asker);
+    match granted {
+        Ok(keys) => Ok(Granted {
+            asker,
+            recipient: request.recipient_key,
+            keys,
+        }),
+        Err(refusal) => Err(Refused {
+            refusal,
+            asker: Some(asker),
+            asked,
+        }),
+    }
 }
 
 fn appraise(
@@ -161,16 +224,23 @@ fn max_age(bench: &Bench<'_>, request: &KeyRequest) -> Duration {
         .unwrap_or(MAX_AGE_WITHOUT_RULE)
 }
 
-fn describe(bench: &Bench<'_>, session: &HandshakeHash, appraised: &Appraised) -> EnclaveBody {
-    EnclaveBody {
+fn describe(
+    bench: &Bench<'_>,
+    session: &HandshakeHash,
+    appraised: &Appraised,
+    envelope: KeyRequestEnvelope,
+) -> Asker {
+    Asker {
         module_id: appraised.module_id().to_owned(),
-        document: hex::encode(appraised.payload_digest().as_bytes()),
-        session: hex::encode(session.as_bytes()),
-        bundle: appraised
+        session: *session,
+        boot_bundle: appraised
             .pcr(PcrIndex::BUNDLE)
             .and_then(|pcr16| bench.lineage.bundle_of(pcr16))
-            .map(|bundle| bundle.digest.to_string()),
+            .map(|bundle| bundle.version),
+        in_force: bench.lineage.policy().version(),
         release: None,
+        document: envelope.document,
+        request: envelope.request,
     }
 }
 
@@ -178,7 +248,7 @@ fn grant(
     bench: &Bench<'_>,
     appraised: &Appraised,
     request: &KeyRequest,
-    enclave: &mut EnclaveBody,
+    asker: &mut Asker,
 ) -> Result<Vec<GrantedKey>, Refusal> {
     let pcr16 = appraised
         .pcr(PcrIndex::BUNDLE)
@@ -201,7 +271,7 @@ fn grant(
         appraised.pcr(PcrIndex::INSTANCE).and_then(to_pcr),
     );
     if let Ok(release) = policy.release_for(&measurements, now) {
-        enclave.release = Some(format!("{} {}", release.name, release.version));
+        asker.release = Some(format!("{} {}", release.name, release.version));
     }
     let mut granted = Vec::with_capacity(request.keys.len());
     for KeyWanted { name, version } in &request.keys {

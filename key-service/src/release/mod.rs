@@ -1,4 +1,4 @@
-//! Releasing keys: judge the request, record the decision, seal, answer.
+//! Releasing keys: judge the request, record the decision, wait until it is logged, seal, answer.
 
 mod choose;
 mod judge;
@@ -12,19 +12,29 @@ use narthex_channel::{
     seal,
 };
 
+use narthex_ledger::{Entry, EntryKind, Outcome, Proof};
+
 use self::{
     choose::{Chosen, choose_and_record},
-    judge::{Bench, Granted, Refused, judge},
+    judge::{Asker, Bench, Granted, Refused, judge},
 };
 use crate::{
     reason::Reason,
     refusal::Refusal,
     service::Service,
-    storage::{Body, DecisionKind, EnclaveBody, KeyShares, Outcome, StoreError},
+    storage::{KeyShares, Record, Recorded, SealedEvidence, StoreError},
 };
 
 /// How often a request is judged again because the policy changed meanwhile.
 const MAX_ATTEMPTS: usize = 4;
+
+/// What came of a request that is not released, and whether the log has it.
+enum NotReleased {
+    /// It was refused.
+    Refused(Refused),
+    /// It was granted and recorded, and then something failed: no key leaves, and there is nothing more to record.
+    Failed(Refusal),
+}
 
 impl Service {
     /// Answers the content of a key session, whatever it is.
@@ -34,39 +44,57 @@ impl Service {
         content: &[u8],
     ) -> KeyAnswer {
         let started = Instant::now();
-        let outcome = match self.release(session, content).await {
-            Ok(keys) => KeyOutcome::Released(keys),
-            Err(refused) => {
+        let answer = match self.release(session, content).await {
+            Ok((keys, proof)) => answer(KeyOutcome::Released(keys), Some(&proof)),
+            Err(NotReleased::Refused(refused)) => {
                 let reason = refused.refusal.to_reason_id();
-                self.record_refused_release(refused).await;
-                KeyOutcome::Refused { reason }
+                let recorded = self.record_refused_release(refused).await;
+                let proof = self.proof_of_refusal(recorded).await;
+                answer(KeyOutcome::Refused { reason }, proof.as_ref())
+            }
+            Err(NotReleased::Failed(refusal)) => {
+                self.refused_unknown(EntryKind::Release, refusal);
+                let reason = refusal.to_reason_id();
+                answer(KeyOutcome::Refused { reason }, None)
             }
         };
         self.metrics.release_answered(started.elapsed());
-        answer(outcome)
+        answer
     }
 
     async fn release(
         self: &Arc<Self>,
         session: HandshakeHash,
         content: &[u8],
-    ) -> Result<Vec<SealedKey>, Refused> {
+    ) -> Result<(Vec<SealedKey>, Proof), NotReleased> {
         for _ in 0..MAX_ATTEMPTS {
-            let (granted, policy_files) = self.judge(&session, content)?;
-            let refused = |refusal: Refusal| refused_after_grant(refusal, &granted);
-            match self.choose(session, &granted, policy_files).await {
-                Ok(Ok(chosen)) => {
-                    self.released(&granted.enclave, &chosen);
-                    return Self::seal(&session, &granted.recipient, &chosen)
+            let (granted, policy_files) = self
+                .judge(&session, content)
+                .map_err(NotReleased::Refused)?;
+            let refused =
+                |refusal: Refusal| NotReleased::Refused(refused_after_grant(refusal, &granted));
+            let evidence = granted
+                .asker
+                .evidence()
+                .map_err(|error| refused((&error).into()))?;
+            match self.choose(&granted, evidence, policy_files).await {
+                Ok(Ok((chosen, recorded))) => {
+                    let proof = self
+                        .answer_when_logged(&recorded)
                         .await
-                        .map_err(refused);
+                        .map_err(NotReleased::Failed)?;
+                    let keys = Self::seal(&session, &granted.recipient, &chosen)
+                        .await
+                        .map_err(NotReleased::Failed)?;
+                    self.released(&granted.asker, &chosen);
+                    return Ok((keys, proof));
                 }
                 Ok(Err(reason)) => return Err(refused(reason.into())),
                 Err(StoreError::PolicyMoved) => {}
                 Err(error) => return Err(refused((&error).into())),
             }
         }
-        Err(nobody(Reason::ServiceBusy.into()))
+        Err(NotReleased::Refused(nobody(Reason::ServiceBusy.into())))
     }
 
     /// Verification is arithmetic of less than a millisecond, as a handshake is: it runs where the socket is
@@ -87,16 +115,16 @@ impl Service {
 
     async fn choose(
         &self,
-        session: HandshakeHash,
         granted: &Granted,
+        evidence: SealedEvidence,
         policy_files: u64,
-    ) -> Result<Result<Vec<Chosen>, Reason>, StoreError> {
-        let (keys, enclave) = (granted.keys.clone(), granted.enclave.clone());
+    ) -> Result<Result<(Vec<Chosen>, Recorded), Reason>, StoreError> {
+        let (keys, asker) = (granted.keys.clone(), Arc::clone(&granted.asker));
         let now = self.now();
         self.store
             .write(move |writing| {
                 writing.require_policy(policy_files)?;
-                choose_and_record(writing, &keys, &enclave, *session.as_bytes(), now)
+                choose_and_record(writing, &keys, &asker, evidence, now)
             })
             .await
     }
@@ -117,43 +145,57 @@ impl Service {
         Ok(sealed)
     }
 
-    fn released(&self, enclave: &EnclaveBody, chosen: &[Chosen]) {
+    fn released(&self, asker: &Asker, chosen: &[Chosen]) {
         self.metrics
-            .decided(DecisionKind::Release, Outcome::Accepted, "");
+            .decided(EntryKind::Release, Outcome::Accepted, "");
         for Chosen { key, .. } in chosen {
             tracing::info!(
                 key = key.reference.name.as_str(),
                 version = key.reference.version,
-                enclave = enclave.module_id.as_str(),
-                release = enclave.release.as_deref(),
-                insecure_without_ledger = true,
+                enclave = asker.module_id.as_str(),
+                release = asker.release.as_deref(),
                 "released"
             );
         }
     }
 
-    async fn record_refused_release(&self, refused: Refused) {
+    async fn record_refused_release(&self, refused: Refused) -> Option<Recorded> {
         let Refused {
             refusal,
-            enclave,
+            asker,
             asked,
         } = refused;
-        let identity = enclave.as_ref().map(|enclave| enclave.module_id.clone());
-        let body = Body {
-            enclave: enclave.map(|enclave| *enclave),
-            asked,
-            ..Body::default()
+        let Some(asker) = asker else {
+            self.refused_unknown(EntryKind::Release, refusal);
+            return None;
         };
-        self.refused(DecisionKind::Release, refusal, identity.as_deref(), body)
-            .await;
+        self.refused(
+            EntryKind::Release,
+            refusal,
+            &asker.module_id,
+            |now, decision| {
+                let evidence = asker.evidence()?;
+                let entry = asker.entry(now, decision, &evidence, Vec::new(), asked);
+                Ok(Record {
+                    entry: Entry::Release(entry),
+                    evidence: vec![evidence],
+                })
+            },
+        )
+        .await
+    }
+
+    /// The proof of a refusal that is an entry. A refusal is answered without one rather than not at all.
+    pub(crate) async fn proof_of_refusal(&self, recorded: Option<Recorded>) -> Option<Proof> {
+        self.answer_when_logged(&recorded?).await.ok()
     }
 }
 
-/// An outcome as it leaves: this service decides without the log, and every answer says so.
-pub(crate) fn answer(outcome: KeyOutcome) -> KeyAnswer {
+/// An outcome as it leaves.
+pub(crate) fn answer(outcome: KeyOutcome, proof: Option<&Proof>) -> KeyAnswer {
     KeyAnswer {
-        log_check: LogCheck::InsecureWithoutLedger,
-        log_proof: None,
+        log_check: LogCheck::Required,
+        log_proof: proof.map(|proof| proof.to_string().into_bytes()),
         outcome,
     }
 }
@@ -182,7 +224,7 @@ fn seal_one(
 fn refused_after_grant(refusal: Refusal, granted: &Granted) -> Refused {
     Refused {
         refusal,
-        enclave: Some(Box::new(granted.enclave.clone())),
+        asker: Some(Arc::clone(&granted.asker)),
         asked: granted
             .keys
             .iter()
@@ -194,7 +236,7 @@ fn refused_after_grant(refusal: Refusal, granted: &Granted) -> Refused {
 fn nobody(refusal: Refusal) -> Refused {
     Refused {
         refusal,
-        enclave: None,
+        asker: None,
         asked: Vec::new(),
     }
 }

@@ -7,7 +7,10 @@ mod sessions;
 mod start_error;
 
 use std::{
-    future::Future, sync::Arc, sync::atomic::AtomicBool, thread::JoinHandle, time::Duration,
+    future::Future,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    thread::JoinHandle,
+    time::Duration,
 };
 
 use narthex_channel::{
@@ -24,6 +27,7 @@ use crate::{
     config::{Config, LimitsConfig},
     http,
     lineage::{CurrentLineage, Lineage},
+    log_key,
     metrics::Metrics,
     refusals::Refusals,
     root_key::RootKeys,
@@ -49,6 +53,7 @@ pub struct Server {
     listeners: Vec<Bound>,
     static_key: Arc<StaticSecret>,
     limits: LimitsConfig,
+    current: Duration,
     writer: JoinHandle<()>,
     /// Held to the end.
     _database: Database,
@@ -103,7 +108,8 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let database = Database::lock(&config.storage)?;
         let group = usize::try_from(config.limits.group_decisions).unwrap_or(1);
-        let opened = database.open(&root_keys, group, Arc::clone(&metrics))?;
+        let log_key = log_key::load(&config.storage.log_key).map_err(StartError::LogKey)?;
+        let opened = database.open(&root_keys, Arc::new(log_key), group, Arc::clone(&metrics))?;
         drop(root_keys);
         let lineage = Lineage::replay(&opened.policy_files).map_err(StartError::Lineage)?;
         report(&opened, &metrics);
@@ -119,6 +125,7 @@ impl Server {
             genesis,
             ..
         } = opened;
+        let now = clock.now();
         let contexts =
             Contexts::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let service = Service {
@@ -133,6 +140,7 @@ impl Server {
             root_key_file: config.storage.root_key.clone(),
             administration: tokio::sync::Mutex::new(()),
             stopping: AtomicBool::new(false),
+            summarised: Mutex::new(now),
             listeners: listeners.iter().map(listening).collect(),
         };
         Ok(Self {
@@ -140,6 +148,7 @@ impl Server {
             listeners,
             static_key: Arc::new(static_key),
             limits: config.limits.clone(),
+            current: Duration::from_secs(config.ledger.current_seconds.into()),
             writer,
             _database: database,
         })
@@ -168,6 +177,7 @@ impl Server {
             listeners,
             static_key,
             limits,
+            current,
             writer,
             _database,
         } = self;
@@ -184,12 +194,15 @@ impl Server {
             ));
         }
         let summaries = tokio::spawn(summarise(Arc::clone(&service), limits.summary()));
+        let currency = tokio::spawn(state_currency(Arc::clone(&service), current));
         drop(stopped);
+        let published = service.store.published().borrow().clone();
         tracing::info!(
             genesis = %service.genesis,
             bundle_version = service.lineage.get().policy().version(),
-            insecure_without_ledger = true,
-            "serving without the transparency log"
+            epoch = published.epoch,
+            entries = published.newest.size,
+            "serving"
         );
 
         stop.await;
@@ -198,6 +211,7 @@ impl Server {
         drop(stopper);
         while tasks.join_next().await.is_some() {}
         summaries.abort();
+        currency.abort();
         // A call that is being carried out is carried out to its end, though nobody may wait for the answer.
         if tokio::time::timeout(limits.shutdown(), service.administration.lock())
             .await
@@ -270,8 +284,9 @@ fn report(opened: &Opened, metrics: &Metrics) {
         );
     }
     tracing::info!(
-        decisions = opened.head.count,
-        head = %opened.head.hash,
+        entries = opened.head.count,
+        epoch = opened.head.epoch,
+        root = %opened.head.root.to_base64(),
         root_key = %opened.root_key,
         "the database is what this service wrote"
     );
@@ -332,6 +347,15 @@ async fn bind_all(config: &Config) -> Result<Vec<Bound>, StartError> {
         bound.push(found);
     }
     Ok(bound)
+}
+
+/// Has the log say which bundle is in force, now and again after each while: agents that boot demand that witnesses saw
+/// it lately.
+async fn state_currency(service: Arc<Service>, every: Duration) {
+    loop {
+        service.record_current().await;
+        tokio::time::sleep(every).await;
+    }
 }
 
 async fn summarise(service: Arc<Service>, every: Duration) {

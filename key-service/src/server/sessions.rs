@@ -7,15 +7,9 @@ use narthex_channel::{
     keys::KeyOutcome,
     tokio::{Connection, Stream, Timeouts, TransportError},
 };
+use narthex_ledger::EntryKind;
 
-use crate::{
-    distribution,
-    reason::Reason,
-    refusal::Refusal,
-    release,
-    service::Service,
-    storage::{Body, DecisionKind},
-};
+use crate::{distribution, reason::Reason, refusal::Refusal, release, service::Service};
 
 /// Contents answered in one session of administration or policy.
 const MAX_CONTENTS: usize = 256;
@@ -41,17 +35,16 @@ pub(super) async fn keys(
         // From here on the session has done what it was for; how it ends is the peer's affair.
         if let Ok(Some(_)) = connection.receive().await {
             let refusal = Refusal::from(Reason::SessionUsed);
-            let kind = DecisionKind::Release;
-            service.refused(kind, refusal, None, Body::default()).await;
+            service.refused_unknown(EntryKind::Release, refusal);
             let reason = refusal.to_reason_id();
             let _told = connection
-                .send_message(&release::answer(KeyOutcome::Refused { reason }))
+                .send_message(&release::answer(KeyOutcome::Refused { reason }, None))
                 .await;
         }
         let _closed = connection.close().await;
         Ok(())
     };
-    ended(service, DecisionKind::Release, result.await);
+    ended(service, EntryKind::Release, result.await);
 }
 
 pub(super) async fn administration(
@@ -72,7 +65,7 @@ pub(super) async fn administration(
         }
         connection.close().await
     };
-    ended(service, DecisionKind::Administration, result.await);
+    ended(service, EntryKind::Administration, result.await);
 }
 
 pub(super) async fn policy(service: &Arc<Service>, stream: Stream, timeouts: Timeouts) {
@@ -89,12 +82,13 @@ pub(super) async fn policy(service: &Arc<Service>, stream: Stream, timeouts: Tim
         }
         connection.close().await
     };
-    ended(service, DecisionKind::Policy, result.await);
+    ended(service, EntryKind::Policy, result.await);
 }
 
 /// A session that broke is counted by how it broke; nobody can be named for it.
-fn ended(service: &Arc<Service>, kind: DecisionKind, result: Result<(), TransportError>) {
+fn ended(service: &Arc<Service>, kind: EntryKind, result: Result<(), TransportError>) {
     if let Err(error) = result {
-        service.broken_session(kind, (&error).into());
+        tracing::debug!(reason = error.id(), "a session broke");
+        service.refused_unknown(kind, (&error).into());
     }
 }

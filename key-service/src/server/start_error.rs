@@ -2,7 +2,9 @@
 
 use narthex_channel::tokio::TransportError;
 
-use crate::{root_key::RootKeyError, static_key::StaticKeyError, storage::StoreError};
+use crate::{
+    log_key::LogKeyError, root_key::RootKeyError, static_key::StaticKeyError, storage::StoreError,
+};
 
 /// Why the service does not start.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub enum StartError {
     RootKey(RootKeyError),
     /// The static key file.
     StaticKey(StaticKeyError),
+    /// The log key file.
+    LogKey(LogKeyError),
     /// Stored policy files are refused by this version of the program.
     Lineage(narthex_policy::Refusal),
     /// An address of the configuration.
@@ -32,6 +36,7 @@ impl StartError {
             Self::Store(error) => error.id(),
             Self::RootKey(error) => error.id(),
             Self::StaticKey(error) => error.id(),
+            Self::LogKey(error) => error.id(),
             Self::Lineage(refusal) => refusal.id(),
             Self::Address(_, id) => id,
             Self::Listen(_, error) => error.id(),
@@ -46,6 +51,7 @@ impl std::fmt::Display for StartError {
             Self::Store(error) => error.fmt(f),
             Self::RootKey(error) => error.fmt(f),
             Self::StaticKey(error) => error.fmt(f),
+            Self::LogKey(error) => error.fmt(f),
             Self::Lineage(refusal) => write!(f, "a stored policy file is refused: {refusal}"),
             Self::Address(address, id) => write!(f, "[listen] {address}: not an address ({id})"),
             Self::Listen(address, error) => write!(f, "[listen] {address}: {error}"),

@@ -145,7 +145,7 @@ fn write_row(encoder: &mut Encoder<Vec<u8>>, row: &KeyRow) -> Result<(), Infalli
                 commitment,
                 created,
                 changed,
-                decision,
+                entry,
             },
         wrapped:
             Wrapped {
@@ -165,7 +165,7 @@ fn write_row(encoder: &mut Encoder<Vec<u8>>, row: &KeyRow) -> Result<(), Infalli
         .bytes(commitment.as_bytes())?
         .u64(created.0)?
         .u64(changed.0)?
-        .u64(*decision)?
+        .u64(*entry)?
         .bytes(&root_key.0)?
         .bytes(nonce)?
         .bytes(ciphertext)?;
@@ -190,7 +190,7 @@ fn read_row(decoder: &mut Decoder<'_>) -> Result<KeyRow, BackupError> {
             commitment: Digest::from_slice(decoder.bytes()?).ok_or_else(malformed)?,
             created: UnixMillis(decoder.u64()?),
             changed: UnixMillis(decoder.u64()?),
-            decision: decoder.u64()?,
+            entry: decoder.u64()?,
         },
         wrapped: Wrapped {
             root_key: RootKeyId::from_slice(decoder.bytes()?).ok_or_else(malformed)?,

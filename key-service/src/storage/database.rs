@@ -9,20 +9,23 @@ use std::{
     thread::JoinHandle,
 };
 
+use narthex_ledger::SigningKey;
 use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
 
 use super::{
-    chain,
-    decision::{Body, Decision, DecisionKind, Head, Outcome, Recorded},
+    account::Account,
+    epoch::Epoch,
     error::StoreError,
-    integrity::{self, Loaded},
+    integrity::{self, EvidenceFindings, Loaded, Walk},
     keyring::Keyring,
     policy_file::PolicyFile,
+    record::{Head, Record, Recorded},
     schema::{self, CreateFile},
-    setting,
+    setting::{self, Setting},
+    view,
     writer::Store,
-    writing::{State, Writing},
+    writing::{Log, State, Writing},
 };
 use crate::{
     clock::UnixMillis,
@@ -56,15 +59,21 @@ pub struct Opened {
     pub genesis: Digest,
     /// The root key in use.
     pub root_key: RootKeyId,
-    /// Where the record of decisions stands.
+    /// Where the log stands.
     pub head: Head,
+    /// Every epoch of the log, oldest first.
+    pub epochs: Vec<Epoch>,
 }
 
 /// What a check of a whole database found.
 #[derive(Debug)]
 pub struct Findings {
-    /// Number of decisions.
-    pub decisions: u64,
+    /// Number of entries, over all epochs.
+    pub entries: u64,
+    /// Where the log stands.
+    pub head: Head,
+    /// What became of the evidence.
+    pub evidence: EvidenceFindings,
     /// Number of key versions.
     pub keys: usize,
     /// Number of policy files.
@@ -107,7 +116,8 @@ impl Database {
         })
     }
 
-    /// Makes the tables and fixes the genesis, all or nothing.
+    /// Makes the tables and fixes the genesis, all or nothing. `first` becomes entry 0 of the log: the genesis as an
+    /// accepted policy file.
     ///
     /// # Errors
     ///
@@ -115,7 +125,9 @@ impl Database {
     pub fn initialise(
         &self,
         root_keys: &RootKeys,
+        log_key: Arc<SigningKey>,
         genesis: PolicyFile,
+        first: Record,
     ) -> Result<Recorded, StoreError> {
         let connection = schema::connect(&self.path, CreateFile::Allow, self.max_mebibytes)?;
         if schema::format(&connection)? != 0 {
@@ -125,23 +137,25 @@ impl Database {
         let digest = genesis.digest();
         let keyring = Keyring::new(digest, active, root_keys)?;
         let mut state = State {
-            head: Head::empty(&digest),
             keyring,
-            anchors: std::collections::BTreeMap::new(),
-            order_marks: std::collections::HashSet::new(),
-            policy_files: 0,
+            log: Log::begin(log_key),
+            account: Account::default(),
             undo: Vec::new(),
             after_commit: Vec::new(),
         };
         let transaction = connection.unchecked_transaction()?;
         schema::create(&connection)?;
+        let begin = state.log.place();
+        for epoch in &state.log.epochs {
+            epoch.put(&connection)?;
+        }
         let mut writing = Writing {
             connection: &connection,
             state: &mut state,
         };
-        let decision = genesis_decision(&genesis, active);
         writing.insert_policy_file(genesis)?;
-        let recorded = writing.record(decision)?;
+        let recorded = writing.record(first)?;
+        writing.finish(begin)?;
         writing.rewrite_settings()?;
         transaction.commit()?;
         Ok(recorded)
@@ -152,25 +166,27 @@ impl Database {
     /// # Errors
     ///
     /// [`StoreError::NotInitialised`], [`StoreError::Format`], [`StoreError::Altered`],
-    /// [`StoreError::RootKeyMissing`]; what SQLite says.
+    /// [`StoreError::RootKeyMissing`], [`StoreError::LogKey`]; what SQLite says.
     pub fn open(
         &self,
         root_keys: &RootKeys,
+        log_key: Arc<SigningKey>,
         group_limit: usize,
         metrics: Arc<Metrics>,
     ) -> Result<Opened, StoreError> {
         let connection = connect_initialised(&self.path, self.max_mebibytes)?;
         let Loaded {
             state,
+            newest,
             policy_files,
             altered_keys,
             rows_to_rewrap,
         } = in_snapshot(&connection, |connection| {
-            integrity::load(connection, root_keys)
+            integrity::load(connection, root_keys, Some(log_key))
         })?;
-        let (genesis, root_key, head) =
-            (*state.keyring.genesis(), state.keyring.active(), state.head);
-        let (store, writer) = Store::start(connection, state, group_limit, metrics)?;
+        let (genesis, root_key) = (*state.keyring.genesis(), state.keyring.active());
+        let (head, epochs) = (state.log.head(), state.log.epochs.clone());
+        let (store, writer) = Store::start(connection, state, newest, group_limit, metrics)?;
         Ok(Opened {
             store,
             writer,
@@ -180,15 +196,16 @@ impl Database {
             genesis,
             root_key,
             head,
+            epochs,
         })
     }
 }
 
-/// Checks everything without changing anything; works beside a running service.
+/// Checks everything, evidence too, without changing anything; works beside a running service.
 ///
 /// # Errors
 ///
-/// What [`Database::open`] refuses; altered key rows are in the findings.
+/// What [`Database::open`] refuses; altered key rows and evidence are in the findings.
 pub fn check(config: &StorageConfig, root_keys: &RootKeys) -> Result<Findings, StoreError> {
     let connection = connect_initialised(&config.database, config.max_mebibytes)?;
     in_snapshot(&connection, |connection| {
@@ -197,22 +214,25 @@ pub fn check(config: &StorageConfig, root_keys: &RootKeys) -> Result<Findings, S
         if sound != "ok" {
             return Err(StoreError::Failed(sound));
         }
-        let loaded = integrity::load(connection, root_keys)?;
+        let loaded = integrity::load(connection, root_keys, None)?;
+        let head = loaded.state.log.head();
         Ok(Findings {
-            decisions: loaded.state.head.count,
-            keys: loaded.state.anchors.len(),
+            entries: head.count,
+            evidence: integrity::check_evidence(connection, &head)?,
+            head,
+            keys: loaded.state.account.anchors.len(),
             policy_files: loaded.policy_files.len(),
             altered_keys: loaded.altered_keys,
         })
     })
 }
 
-/// Shows every decision to `each`, checked, in order; works beside a running service.
+/// Shows every entry to `each`, in order, the whole log checked before; works beside a running service.
 ///
 /// # Errors
 ///
-/// What [`Database::open`] refuses about settings and decisions.
-pub fn decisions(
+/// What [`Database::open`] refuses about settings, entries, tiles and checkpoints.
+pub fn entries(
     config: &StorageConfig,
     root_keys: &RootKeys,
     mut each: impl FnMut(&Recorded),
@@ -221,10 +241,16 @@ pub fn decisions(
     in_snapshot(&connection, |connection| {
         let (genesis, active) = setting::unauthenticated(connection)?;
         let keyring = Keyring::new(genesis, active, root_keys)?;
-        chain::verify_all(connection, &keyring, |recorded| {
-            each(recorded);
-            Ok(())
+        let head = setting::get(connection, &keyring, Setting::Head)?;
+        let head = Head::from_bytes(&head).ok_or_else(|| StoreError::Altered {
+            table: "setting",
+            row: "head".to_owned(),
         })?;
+        Walk::through(connection, &head, |_, _| Ok(()))?;
+        let epochs = super::epoch::all(connection)?;
+        for sequence in 0..head.count {
+            each(&view::read_recorded(connection, &epochs, sequence)?);
+        }
         Ok(())
     })
 }
@@ -248,7 +274,10 @@ pub fn root_keys_in_use(config: &StorageConfig) -> Result<Vec<RootKeyId>, StoreE
     Ok(found)
 }
 
-fn connect_initialised(path: &Path, max_mebibytes: u32) -> Result<Connection, StoreError> {
+pub(super) fn connect_initialised(
+    path: &Path,
+    max_mebibytes: u32,
+) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::NotInitialised(path.to_owned()));
     }
@@ -281,21 +310,6 @@ fn newest(root_keys: &RootKeys) -> Result<RootKeyId, StoreError> {
         .ok_or(StoreError::Cryptography)
 }
 
-fn genesis_decision(genesis: &PolicyFile, root_key: RootKeyId) -> Decision {
-    Decision {
-        time: genesis.accepted,
-        kind: DecisionKind::Genesis,
-        outcome: Outcome::Accepted,
-        reason: String::new(),
-        mark: None,
-        body: Body {
-            policy_files: vec![genesis.to_body()],
-            root_key: Some(root_key.to_string()),
-            ..Body::default()
-        },
-    }
-}
-
 /// The genesis as a policy file, accepted at `now`.
 #[must_use]
 pub fn genesis_file(content: Vec<u8>, signatures: Vec<String>, now: UnixMillis) -> PolicyFile {
@@ -305,6 +319,6 @@ pub fn genesis_file(content: Vec<u8>, signatures: Vec<String>, now: UnixMillis) 
         content,
         signatures,
         accepted: now,
-        decision: 0,
+        entry: 0,
     }
 }

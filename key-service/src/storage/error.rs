@@ -23,6 +23,15 @@ pub enum StoreError {
     RootKeyMissing(RootKeyId),
     /// The disk, or the configured size of the database, is full. Nothing of the group was written.
     Full,
+    /// What was to be recorded cannot be spelled as an entry, or is none.
+    Entry(String),
+    /// The log key is not the one that the database was begun with.
+    LogKey {
+        /// The one in the file.
+        ours: String,
+        /// The one of the database.
+        expected: String,
+    },
     /// The mark of a single use is in the database already.
     MarkUsed,
     /// The policy changed between judging and writing; judge again.
@@ -60,13 +69,14 @@ impl StoreError {
             Self::MarkUsed => Reason::SessionUsed,
             Self::PolicyMoved => Reason::ServiceBusy,
             Self::Stopped => Reason::ServiceStopping,
-            Self::Cryptography => Reason::ServiceInternal,
+            Self::Cryptography | Self::Entry(_) => Reason::ServiceInternal,
             Self::Failed(_)
             | Self::Sqlite(_)
             | Self::Locked(_)
             | Self::NotInitialised(_)
             | Self::AlreadyInitialised(_)
             | Self::Format(_)
+            | Self::LogKey { .. }
             | Self::RootKey(_)
             | Self::Io(..) => Reason::StorageUnavailable,
         }
@@ -79,6 +89,8 @@ impl StoreError {
             Self::Altered { .. } => "storage.row_altered",
             Self::RootKeyMissing(_) => "storage.root_key",
             Self::Full => "storage.full",
+            Self::Entry(_) => "storage.entry",
+            Self::LogKey { .. } => "storage.log_key",
             Self::MarkUsed => "storage.mark_used",
             Self::PolicyMoved => "storage.policy_moved",
             Self::Failed(_) => "storage.failed",
@@ -112,6 +124,12 @@ impl std::fmt::Display for StoreError {
                 "the disk is full, or the database has reached [storage] max_mebibytes; nothing is decided \
                  until there is room",
             ),
+            Self::Entry(message) => write!(f, "this is no entry of the log: {message}"),
+            Self::LogKey { ours, expected } => write!(
+                f,
+                "the log key file holds {ours}, and the log was signed with {expected} so far; put the right \
+                 file back, or begin a new epoch with `new-epoch` under a bundle that names the new key"
+            ),
             Self::MarkUsed => f.write_str("this was used before"),
             Self::PolicyMoved => f.write_str("the policy changed meanwhile"),
             Self::Failed(message) => write!(
@@ -134,6 +152,10 @@ impl std::fmt::Display for StoreError {
                 "{} is initialised already; its genesis bundle is fixed for good",
                 path.display()
             ),
+            Self::Format(1) => f.write_str(
+                "the database is from a version without the transparency log and cannot be taken over; move it \
+                 away, and make a new one with `init`",
+            ),
             Self::Format(found) => write!(
                 f,
                 "the database has format {found}, and this program knows format {}",
@@ -152,6 +174,12 @@ impl std::error::Error for StoreError {}
 impl From<RootKeyError> for StoreError {
     fn from(error: RootKeyError) -> Self {
         Self::RootKey(error.to_string())
+    }
+}
+
+impl From<narthex_ledger::LogError> for StoreError {
+    fn from(error: narthex_ledger::LogError) -> Self {
+        Self::Entry(error.to_string())
     }
 }
 

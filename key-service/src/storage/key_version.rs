@@ -4,10 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use super::{
-    decision::{KeyBody, texts},
     error::StoreError,
     keyring::{Keyring, Wrapped},
     schema::{Natural, to_integer},
+    texts::texts,
 };
 use crate::{clock::UnixMillis, digest::Digest, root_key::RootKeyId};
 use serde::{Deserialize, Serialize};
@@ -74,19 +74,19 @@ pub struct KeyVersion {
     pub created: UnixMillis,
     /// When its state last changed.
     pub changed: UnixMillis,
-    /// Sequence of the decision that last changed it.
-    pub decision: u64,
+    /// Sequence of the entry that last changed it.
+    pub entry: u64,
 }
 
 impl KeyVersion {
-    /// How a decision speaks about it.
+    /// How an entry speaks about it.
     #[must_use]
-    pub fn to_body(&self) -> KeyBody {
-        KeyBody {
+    pub fn to_change(&self) -> narthex_ledger::KeyChange {
+        narthex_ledger::KeyChange {
             name: self.reference.name.clone(),
             version: self.reference.version,
-            state: self.state,
-            commitment: self.commitment.to_string(),
+            state: self.state.into(),
+            commitment: narthex_ledger::Digest384(self.commitment.0),
         }
     }
 
@@ -101,7 +101,7 @@ impl KeyVersion {
             commitment,
             created,
             changed,
-            decision,
+            entry,
         } = self;
         work(&[
             name.as_bytes(),
@@ -113,7 +113,7 @@ impl KeyVersion {
             commitment.as_bytes(),
             &created.0.to_be_bytes(),
             &changed.0.to_be_bytes(),
-            &decision.to_be_bytes(),
+            &entry.to_be_bytes(),
         ])
     }
 }
@@ -156,7 +156,7 @@ impl KeyRow {
         self.write(
             connection,
             "INSERT INTO key_version (name, version, state, origin, shares, bytes, commitment, created,
-                changed, decision, root_key, nonce, wrapped)
+                changed, entry, root_key, nonce, wrapped)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )
     }
@@ -165,7 +165,7 @@ impl KeyRow {
         self.write(
             connection,
             "UPDATE key_version SET state = ?3, origin = ?4, shares = ?5, bytes = ?6, commitment = ?7,
-                created = ?8, changed = ?9, decision = ?10, root_key = ?11, nonce = ?12, wrapped = ?13
+                created = ?8, changed = ?9, entry = ?10, root_key = ?11, nonce = ?12, wrapped = ?13
              WHERE name = ?1 AND version = ?2",
         )
     }
@@ -188,7 +188,7 @@ impl KeyRow {
             commitment,
             created,
             changed,
-            decision,
+            entry,
         } = &self.key;
         let Wrapped {
             root_key,
@@ -205,7 +205,7 @@ impl KeyRow {
             commitment.as_bytes().as_slice(),
             to_integer(created.0)?,
             to_integer(changed.0)?,
-            to_integer(*decision)?,
+            to_integer(*entry)?,
             root_key.0.as_slice(),
             nonce.as_slice(),
             ciphertext,
@@ -218,7 +218,7 @@ impl KeyRow {
     }
 }
 
-const COLUMNS: &str = "name, version, state, origin, shares, bytes, commitment, created, changed, decision, \
+const COLUMNS: &str = "name, version, state, origin, shares, bytes, commitment, created, changed, entry, \
                        root_key, nonce, wrapped";
 
 /// One row, or none.
@@ -295,7 +295,7 @@ fn read(row: &Row<'_>) -> Result<KeyRow, StoreError> {
             commitment: Digest::from_slice(&bytes(6)?).ok_or_else(wrong)?,
             created: UnixMillis(number(7)?),
             changed: UnixMillis(number(8)?),
-            decision: number(9)?,
+            entry: number(9)?,
             reference: reference.clone(),
         },
         wrapped: Wrapped {

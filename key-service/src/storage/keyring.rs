@@ -58,10 +58,6 @@ impl Keyring {
         self.active
     }
 
-    pub(crate) fn holds(&self, id: RootKeyId) -> bool {
-        self.derived.contains_key(&id)
-    }
-
     pub(crate) fn activate(&mut self, id: RootKeyId) -> Result<(), StoreError> {
         self.get(id)?;
         self.active = id;

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    decision::{PolicyFileBody, texts},
     error::StoreError,
     keyring::{Keyring, Mac},
     schema::{Natural, to_integer},
+    texts::texts,
 };
 use crate::{clock::UnixMillis, digest::Digest, root_key::RootKeyId};
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,8 @@ pub struct PolicyFile {
     pub signatures: Vec<String>,
     /// When it was accepted: the time at which it was judged, and is judged again at every start.
     pub accepted: UnixMillis,
-    /// Sequence of the decision that accepted it.
-    pub decision: u64,
+    /// Sequence of the entry that accepted it.
+    pub entry: u64,
 }
 
 impl PolicyFile {
@@ -47,15 +47,6 @@ impl PolicyFile {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.content)
-    }
-
-    /// How a decision speaks about it.
-    #[must_use]
-    pub fn to_body(&self) -> PolicyFileBody {
-        PolicyFileBody {
-            kind: self.kind.as_str().to_owned(),
-            sha384: self.digest().to_string(),
-        }
     }
 
     fn signatures_to_bytes(&self) -> Result<Vec<u8>, StoreError> {
@@ -69,7 +60,7 @@ impl PolicyFile {
             content,
             signatures: _, // In the form in which they are stored.
             accepted,
-            decision,
+            entry,
         } = self;
         work(&[
             &position.to_be_bytes(),
@@ -77,7 +68,7 @@ impl PolicyFile {
             content,
             signatures,
             &accepted.0.to_be_bytes(),
-            &decision.to_be_bytes(),
+            &entry.to_be_bytes(),
         ])
     }
 
@@ -88,7 +79,7 @@ impl PolicyFile {
         connection
             .prepare_cached(
                 "INSERT INTO policy_file
-                    (position, kind, sha384, content, signatures, accepted, decision, root_key, mac)
+                    (position, kind, sha384, content, signatures, accepted, entry, root_key, mac)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (position) DO UPDATE SET root_key = ?8, mac = ?9",
             )?
@@ -99,7 +90,7 @@ impl PolicyFile {
                 self.content,
                 signatures,
                 to_integer(self.accepted.0)?,
-                to_integer(self.decision)?,
+                to_integer(self.entry)?,
                 mac.root_key.0.as_slice(),
                 mac.tag,
             ])?;
@@ -139,7 +130,7 @@ fn select(
     order: &str,
 ) -> Result<Vec<PolicyFile>, StoreError> {
     let mut statement = connection.prepare(&format!(
-        "SELECT position, kind, sha384, content, signatures, accepted, decision, root_key, mac
+        "SELECT position, kind, sha384, content, signatures, accepted, entry, root_key, mac
          FROM policy_file {order}"
     ))?;
     let mut rows = statement.query([])?;
@@ -170,7 +161,7 @@ fn read(
         let file = (natural(0)?, row.get(3)?, natural(5)?, natural(6)?);
         Ok((kind, sha384, signatures, root_key, tag, file))
     };
-    let (kind, sha384, signatures, root_key, tag, (position, content, accepted, decision)) =
+    let (kind, sha384, signatures, root_key, tag, (position, content, accepted, entry)) =
         columns().map_err(|_| wrong())?;
     let file = PolicyFile {
         position,
@@ -178,7 +169,7 @@ fn read(
         content,
         signatures: serde_json::from_slice(&signatures).map_err(|_| wrong())?,
         accepted: UnixMillis(accepted),
-        decision,
+        entry,
     };
     let mac = Mac {
         root_key: RootKeyId::from_slice(&root_key).ok_or_else(wrong)?,

@@ -2,14 +2,18 @@
 //!
 //! | Table | Holds | Authenticated by |
 //! |---|---|---|
-//! | `setting` | format, genesis, active root key, head of the decisions | HMAC-SHA384 |
+//! | `setting` | genesis, active root key, head of the log | HMAC-SHA384 |
 //! | `policy_file` | bundles, release and stop statements as they were signed | HMAC-SHA384 |
 //! | `key_version` | wrapped keys and their state | AES-256-GCM, associated data |
-//! | `decision` | every decision, hash-chained | chain + HMAC-SHA384 |
+//! | `entry` | every entry of the log, by sequence over all epochs | the tree of its epoch, see `head` |
+//! | `tile` | hashes of the tree, 256 in a row | the tree |
+//! | `evidence` | what entries were decided on, salted | the digest in its entry |
+//! | `checkpoint` | the newest signed note, and the newest one with the witnesses' quorum | signatures |
+//! | `epoch` | the logs that there were: key, first entry, and how each ended | digest in `head`; signatures |
 //!
 //! Rows cannot be edited, swapped, deleted or replaced by an older one unnoticed: each is authenticated with
-//! its place, and the chain of decisions says what the rows of the other tables must be. Putting back an
-//! older copy of the *whole* database is not noticed here; the transparency log is what will notice it.
+//! its place, and the entries say what the rows of the other tables must be. Putting back an older copy of
+//! the *whole* database is noticed by the witnesses, which know a larger log then.
 
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 
@@ -18,7 +22,7 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use super::error::StoreError;
 
 /// Rises when the tables change.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// `application_id` of our files, so that `file` and people can tell: "Nrtx".
 const APPLICATION_ID: i64 = 0x4e72_7478;
@@ -38,7 +42,7 @@ CREATE TABLE policy_file (
     content    BLOB NOT NULL,
     signatures BLOB NOT NULL,
     accepted   INTEGER NOT NULL,
-    decision   INTEGER NOT NULL,
+    entry      INTEGER NOT NULL,
     root_key   BLOB NOT NULL,
     mac        BLOB NOT NULL
 ) STRICT;
@@ -53,7 +57,7 @@ CREATE TABLE key_version (
     commitment BLOB NOT NULL,
     created    INTEGER NOT NULL,
     changed    INTEGER NOT NULL,
-    decision   INTEGER NOT NULL,
+    entry      INTEGER NOT NULL,
     root_key   BLOB NOT NULL,
     nonce      BLOB NOT NULL,
     wrapped    BLOB NOT NULL,
@@ -62,20 +66,50 @@ CREATE TABLE key_version (
 
 CREATE INDEX key_version_root_key ON key_version (root_key);
 
-CREATE TABLE decision (
+CREATE TABLE entry (
     sequence INTEGER PRIMARY KEY,
-    time     INTEGER NOT NULL,
-    kind     TEXT NOT NULL,
-    outcome  TEXT NOT NULL,
-    reason   TEXT NOT NULL,
-    mark     BLOB,
-    body     BLOB NOT NULL,
+    epoch    INTEGER NOT NULL,
+    leaf     BLOB NOT NULL,
     hash     BLOB NOT NULL,
-    root_key BLOB NOT NULL,
-    mac      BLOB NOT NULL
+    mark     BLOB
 ) STRICT;
 
-CREATE UNIQUE INDEX decision_mark ON decision (mark) WHERE mark IS NOT NULL;
+CREATE UNIQUE INDEX entry_mark ON entry (mark) WHERE mark IS NOT NULL;
+
+CREATE TABLE tile (
+    epoch    INTEGER NOT NULL,
+    level    INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    hashes   BLOB NOT NULL,
+    PRIMARY KEY (epoch, level, position)
+) STRICT;
+
+CREATE TABLE evidence (
+    number   INTEGER PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    time     INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    digest   BLOB NOT NULL,
+    content  BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX evidence_digest ON evidence (digest);
+
+CREATE TABLE checkpoint (
+    kind  TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    size  INTEGER NOT NULL,
+    note  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE epoch (
+    number         INTEGER PRIMARY KEY,
+    log_key        TEXT NOT NULL,
+    first_sequence INTEGER NOT NULL,
+    size           INTEGER,
+    root           BLOB,
+    note           TEXT
+) STRICT;
 ";
 
 /// Creates the tables in a fresh file. The caller is inside a transaction.

@@ -1,4 +1,4 @@
-//! The few single values: genesis, active root key, head of the decisions.
+//! The few single values: genesis, active root key, head of the log.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -17,7 +17,7 @@ pub(crate) enum Setting {
     Genesis,
     /// Id of the root key in use.
     ActiveRootKey,
-    /// Count and hash of the decisions.
+    /// Where the log ends: [`super::Head`].
     Head,
 }
 

@@ -4,27 +4,34 @@
 //! becomes durable with one `COMMIT` (`synchronous=FULL`), and only then does anybody hear about it. When
 //! the commit fails, the memory goes back to where it was, and every job of the group is told so.
 //!
+//! Entries, their evidence, tiles, the signed checkpoint and whatever else the jobs changed become durable together: no
+//! kill can separate them. The checkpoint is shown to nobody before that, so no two trees are ever signed.
+//!
 //! After an error of the disk itself nothing is decided until the next start: after a failed `fsync` Linux may
 //! have dropped the pages, so what the file holds can only be learned by reading it afresh.
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
     time::Instant,
 };
 
+use narthex_ledger::{Hash, HashSource};
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     error::StoreError,
-    setting::{self, Setting},
-    writing::{State, Writing},
+    tree::Tree,
+    writing::{Place, State, Writing},
 };
-use crate::metrics::Metrics;
+use crate::{
+    log::{Published, Shown},
+    metrics::Metrics,
+};
 
 /// Jobs that may wait; more make their senders wait.
 const QUEUE: usize = 1024;
@@ -73,6 +80,36 @@ where
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
     failed: Arc<AtomicBool>,
+    published: watch::Receiver<Published>,
+    tree: SharedTree,
+}
+
+/// The right edge of the tree of durable entries, for proofs that need no disk.
+#[derive(Clone)]
+pub struct SharedTree(Arc<RwLock<(u32, Tree)>>);
+
+impl SharedTree {
+    /// Lends the tree to `work`, if it is that of this epoch. It is never smaller than a checkpoint that was published.
+    pub fn with<T>(&self, epoch: u32, work: impl FnOnce(&Tree) -> T) -> Option<T> {
+        let tree = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        (tree.0 == epoch).then(|| work(&tree.1))
+    }
+
+    /// Goes on to what is durable now.
+    fn follow(&self, epoch: u32, grown: &Tree) {
+        let mut tree = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (known_epoch, known) = &mut *tree;
+        let new = (known.size()..grown.size())
+            .map(|index| grown.subtree(0, index).ok())
+            .collect::<Option<Vec<Hash>>>();
+        match new {
+            Some(new) if *known_epoch == epoch && known.size() <= grown.size() => {
+                new.into_iter().for_each(|hash| known.append(hash));
+                known.prune();
+            }
+            _ => *tree = (epoch, grown.clone()),
+        }
+    }
 }
 
 impl Store {
@@ -80,23 +117,52 @@ impl Store {
     pub(crate) fn start(
         connection: Connection,
         state: State,
+        newest: Shown,
         group_limit: usize,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
+        let newest = Arc::new(newest);
+        let Place { epoch, .. } = state.log.place();
+        let (publish, published) = watch::channel(Published {
+            epoch,
+            current: state.log.ends_with_current.then(|| Arc::clone(&newest)),
+            newest,
+        });
+        let tree = SharedTree(Arc::new(RwLock::new((epoch, state.log.tree.clone()))));
         let writer = Writer {
             connection,
             state,
             group_limit,
             metrics,
             failed: Arc::clone(&failed),
+            publish,
+            tree: tree.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok((Self { jobs, failed }, thread))
+        let store = Self {
+            jobs,
+            failed,
+            published,
+            tree,
+        };
+        Ok((store, thread))
+    }
+
+    /// The newest checkpoint, again after each group that recorded something.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+
+    /// The tree of durable entries.
+    #[must_use]
+    pub fn tree(&self) -> &SharedTree {
+        &self.tree
     }
 
     /// Has `work` done by the writer, and returns once it is durable.
@@ -142,6 +208,8 @@ struct Writer {
     group_limit: usize,
     metrics: Arc<Metrics>,
     failed: Arc<AtomicBool>,
+    publish: watch::Sender<Published>,
+    tree: SharedTree,
 }
 
 impl Writer {
@@ -172,7 +240,7 @@ impl Writer {
             self.transact(&mut group)
         };
         if let Err(error) = &result {
-            tracing::error!(id = error.id(), error = %error, jobs = group.len(), "a group of decisions was lost");
+            tracing::error!(id = error.id(), error = %error, jobs = group.len(), "a group of entries was lost");
             self.metrics.write_failed();
             if matches!(error, StoreError::Failed(_)) {
                 self.failed.store(true, Ordering::Release);
@@ -202,25 +270,44 @@ impl Writer {
         for work in std::mem::take(&mut self.state.after_commit) {
             work();
         }
-        result
+        result.map(|shown| {
+            if let Some(shown) = shown {
+                self.publish(shown);
+            }
+        })
     }
 
-    fn transact_inner(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-        let head = self.state.head;
+    fn transact_inner(&mut self, group: &mut [Box<dyn Job>]) -> Result<Option<Shown>, StoreError> {
+        let before = self.state.log.place();
         self.step("BEGIN IMMEDIATE")?;
         for job in group {
             self.run_one(job.as_mut())?;
         }
-        if self.state.head != head {
-            setting::put(
-                &self.connection,
-                &self.state.keyring,
-                Setting::Head,
-                &self.state.head.to_bytes(),
-            )?;
+        let shown = Writing {
+            connection: &self.connection,
+            state: &mut self.state,
         }
+        .finish(before)?;
         self.step("COMMIT")?;
-        Ok(())
+        Ok(shown)
+    }
+
+    /// Tells everybody what is durable now. The tree first: whoever sees a checkpoint can prove what is in it.
+    fn publish(&mut self, shown: Shown) {
+        let Place { epoch, .. } = self.state.log.place();
+        self.tree.follow(epoch, &self.state.log.tree);
+        self.state.log.tree.prune();
+        let newest = Arc::new(shown);
+        let is_current = self.state.log.ends_with_current;
+        self.publish.send_modify(|published| {
+            if is_current {
+                published.current = Some(Arc::clone(&newest));
+            } else if published.epoch != epoch {
+                published.current = None;
+            }
+            published.epoch = epoch;
+            published.newest = newest;
+        });
     }
 
     /// A statement that every group needs, parsed once.
