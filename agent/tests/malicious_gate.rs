@@ -36,7 +36,7 @@ use narthex_agent::supervisor::{Run, assemble};
 use narthex_agent::trusted_time::{BootMillis, TrustedTime};
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, Welcome};
 use narthex_channel::{HandshakeHash, Message, ModuleId, UnixMillis};
-use narthex_policy::{Action, BootId, Measurements, Pcr, Policy};
+use narthex_policy::{Action, BootId, Measurements, Pcr};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -60,12 +60,7 @@ impl Scene {
         let bundle = world.bundle(None);
         let config = world.config("");
         let now = UnixMillis(system_now().0);
-        let policy = Policy::from_anchor(
-            &config.trust,
-            std::slice::from_ref(&bundle),
-            narthex_policy::UnixMillis(now.0),
-        )
-        .unwrap();
+        let policy = world.booted(&bundle, narthex_policy::UnixMillis(now.0));
         let [pcr0, pcr1, pcr2] = measurements().map(|hex| Pcr::from_hex(&hex).unwrap());
         let identity = Identity {
             module_id: ModuleId::new(&module_id()).unwrap(),
