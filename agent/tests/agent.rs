@@ -20,7 +20,7 @@ use narthex_channel::diagnostics::{
     CallAnswer, FieldName, LogCheck, ReleaseState, ResultBody, State, Value,
 };
 use narthex_channel::policy::PolicyAnswer;
-use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, commitment};
+use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, UnixMillis, commitment};
 use narthex_nsm::Nsm;
 use narthex_nsm::mock::MockNsm;
 use narthex_policy::{Action, BootId, Pcr, SignedFile};
@@ -507,6 +507,128 @@ async fn an_under_signed_or_expired_policy_is_never_served() {
             "PCR16 is untouched"
         );
     }
+}
+
+#[tokio::test]
+async fn a_frozen_source_keeps_the_agent_waiting_until_the_log_speaks() {
+    let world = World::new();
+    let bundle = world.bundle(None);
+    let mut answer = world.answer(&[&bundle], &[]);
+    // Well signed, not expired, and 25 hours ago the log named it.
+    let day = world::system_now().0 - 25 * world::HOUR;
+    answer.currency = world.currency_at(&bundle, day);
+    let scene = Scene::start(world, answer, bundle, &NOTHING);
+    let words = "the log does not show that this policy is in force: ";
+    scene.agent.wait_for(&format!("{words}log.stale"));
+    scene.source.lock().unwrap().currency = None;
+    scene.agent.wait_for(&format!("{words}log.proof_missing"));
+    assert!(Operator::connect(&scene.address).await.is_err());
+    assert!(
+        !scene.nsm.describe_pcr(16).unwrap().locked,
+        "PCR16 is untouched"
+    );
+    // It goes on asking.
+    let fresh = scene.world.currency(&scene.bundle);
+    scene.source.lock().unwrap().currency = fresh;
+    let scene = scene.listening();
+    let policy = scene.read(Action::Policy, 0).await;
+    assert_eq!(
+        policy.value(FieldName::PolicyCurrentAt),
+        Some(Value::Time(UnixMillis(scene.world.issued.0)))
+    );
+}
+
+#[tokio::test]
+async fn a_successor_that_the_log_does_not_name_is_not_taken_and_the_agent_says_why() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let successor = async |scene: &Scene| {
+        let policy = scene.read(Action::Policy, rand_counter()).await;
+        policy.value(FieldName::PolicySuccessor)
+    };
+    assert_eq!(successor(&scene).await, Some(Value::State(State::None)));
+    let second = scene.world.bundle(Some((&scene.bundle, 1)));
+    let mut answer = scene.world.answer(&[&scene.bundle, &second], &[]);
+    let proof = answer.currency.take();
+    answer.stops = vec![wire(&scene.world.stop_person(1, "oscar"))];
+    *scene.source.lock().unwrap() = answer;
+    let words = "a successor bundle is not taken: the log does not show that it is in force";
+    scene.agent.wait_for(&format!("{words}: log.proof_missing"));
+    scene.agent.wait_for("a stop statement was taken");
+    assert_eq!(
+        successor(&scene).await,
+        Some(Value::State(State::LogProofMissing))
+    );
+    let statement = scene.operator().await.statement();
+    assert_eq!(statement.bundle_in_force.version, 1);
+    scene.source.lock().unwrap().currency = proof;
+    scene.agent.wait_for("a successor bundle is in force");
+    assert_eq!(successor(&scene).await, Some(Value::State(State::None)));
+}
+
+#[tokio::test]
+async fn calls_and_keys_that_are_not_in_the_log_get_nothing() {
+    let mut world = World::new();
+    let secret = [7; 32];
+    world.static_key = *StaticSecret::from_bytes(&secret).public().as_bytes();
+    let digest = commitment(
+        &KeyName::new("db").unwrap(),
+        1,
+        &SecretBytes::copied_from(KEY),
+    );
+    world
+        .commitments
+        .push(("db".to_owned(), 1, digest.to_hex()));
+    let conduct = KeyConduct::ReleaseUnlogged(KEY.to_vec());
+    let (address, service) = key_service(&secret, conduct, world.log.clone());
+    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let extras = Extras {
+        keys: &keys,
+        workload: true,
+    };
+    let scene = Scene::with_release(world, "current", &extras).listening();
+    scene
+        .agent
+        .wait_for("keys were not received: log.proof_missing");
+    let mut operator = scene.operator().await;
+    let order = scene.world.read_order("olga");
+    let mut call = scene.world.call(
+        &order,
+        "olga",
+        operator.session(),
+        What::read(Action::Health, 1),
+    );
+    let proof = call.log_proof.take();
+    assert_eq!(refusal(&operator.call(&call).await), "log.proof_missing");
+    call.log_proof = proof;
+    let CallAnswer::Done(health) = operator.call(&call).await else {
+        panic!("refused");
+    };
+    assert_eq!(health.log_check, LogCheck::Required);
+    assert!(!flag(&health, FieldName::HealthInsecureWithoutLedger));
+    assert!(!flag(&health, FieldName::HealthKeysComplete));
+    assert_eq!(
+        health.value(FieldName::HealthWorkload),
+        Some(Value::State(State::NotStarted))
+    );
+    *service.conduct.lock().unwrap() = KeyConduct::Release(KEY.to_vec());
+    scene.agent.wait_for("keys were received");
+}
+
+#[tokio::test]
+async fn an_agent_without_the_log_says_so_everywhere() {
+    let scene = Scene::with_release(World::without_ledger(), "current", &NOTHING).listening();
+    scene.agent.wait_for("(insecure_without_ledger)");
+    let statement = scene.operator().await.statement();
+    assert_eq!(statement.log_check, LogCheck::InsecureWithoutLedger);
+    let health = scene.read(Action::Health, 1).await;
+    assert_eq!(health.log_check, LogCheck::InsecureWithoutLedger);
+    assert!(flag(&health, FieldName::HealthInsecureWithoutLedger));
+    let policy = scene.read(Action::Policy, 2).await;
+    assert_eq!(policy.value(FieldName::PolicyCurrentAt), None);
+    // Successors need no proof here either, and everything else is as strict as ever.
+    let second = scene.world.bundle(Some((&scene.bundle, 1)));
+    *scene.source.lock().unwrap() = scene.world.answer(&[&scene.bundle, &second], &[]);
+    scene.agent.wait_for("a successor bundle is in force");
 }
 
 #[tokio::test]

@@ -16,7 +16,6 @@ mod world;
 use narthex_agent::config::KeysConfig;
 use narthex_agent::log::LogGuard;
 use narthex_agent::supervisor::authority::{Authority, KeysWithheld, Now};
-use narthex_agent::supervisor::identity::Identity;
 use narthex_agent::supervisor::keyring::{Judges, KeyFailure, Keyring, SentRequest};
 use narthex_agent::supervisor::policy_watch::{Changes, Intake};
 use narthex_agent::supervisor::reason::CallRefusal;
@@ -30,9 +29,9 @@ use narthex_channel::{
     SecretBytes, UnixMillis, commitment,
 };
 use narthex_ledger::LogReason;
-use narthex_policy::{Action, BootId, Measurements, Pcr, Policy, Reason};
+use narthex_policy::{Action, BootId, Policy, Reason};
 use world::peers::{answered, bytes, release, wire};
-use world::{HOUR, What, World, measurements, module_id, system_now};
+use world::{HOUR, What, World, identity, module_id, system_now};
 
 const BOOT_ID: BootId = BootId([3; 16]);
 const H: HandshakeHash = HandshakeHash::from_bytes([1; 32]);
@@ -55,18 +54,7 @@ impl Scene {
         if gate == "slow" {
             config.gate.calls_per_minute = 2;
         }
-        let [pcr0, pcr1, pcr2] = measurements().map(|hex| Pcr::from_hex(&hex).unwrap());
-        let identity = Identity {
-            module_id: ModuleId::new(&module_id()).unwrap(),
-            boot_id: narthex_channel::diagnostics::BootId(BOOT_ID.0),
-            measurements: Measurements {
-                pcr0,
-                pcr1,
-                pcr2,
-                pcr8: None,
-            },
-        };
-        let mut authority = Authority::new(identity, policy, &config.gate, now);
+        let mut authority = Authority::new(identity(BOOT_ID), policy, &config.gate, now);
         authority
             .add_release(&world.release(1, "current"), now)
             .unwrap();

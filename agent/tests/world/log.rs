@@ -30,6 +30,8 @@ pub struct TestLog {
     pub quorum: usize,
     /// How many cosign.
     pub cosigning: usize,
+    /// The logs before this one, as a bundle lists them.
+    pub previous: String,
     /// Whether bundles let keys out on the log's own signature.
     pub release_waits_for_quorum: bool,
     leaves: Vec<Vec<u8>>,
@@ -46,6 +48,7 @@ impl TestLog {
                 .collect(),
             quorum,
             cosigning: witnesses,
+            previous: String::new(),
             release_waits_for_quorum: true,
             // Entry 0 is a bundle's; what it says is of no interest here.
             leaves: vec![b"genesis".to_vec()],
@@ -63,6 +66,24 @@ impl TestLog {
         forged.cosigning = self.cosigning;
         forged.leaves.clone_from(&self.leaves);
         forged
+    }
+
+    /// A log that follows this one, under another name.
+    pub fn next_epoch(&self) -> Self {
+        let mut next = Self::new(2, self.quorum);
+        let name = format!("{ORIGIN}/next");
+        next.key = SigningKey::generate(&name, KeyKind::Log).expect("randomness");
+        for (number, witness) in next.witnesses.iter_mut().enumerate() {
+            let name = format!("another-{number}.example");
+            *witness = SigningKey::generate(&name, KeyKind::Witness).expect("randomness");
+        }
+        next.previous = format!(
+            "[[ledger.previous]]\nlog = \"{}\"\nsize = {}\nroot = \"{}\"\n",
+            self.verifier_key(),
+            self.size(),
+            root(&self.leaves).to_base64()
+        );
+        next
     }
 
     /// The log's verifier key.
@@ -83,12 +104,13 @@ impl TestLog {
         };
         format!(
             "[ledger]\nlog = \"{}\"\nwitnesses = [{}]\nquorum = {}\nsalt = \"{}\"\n\
-             release_waits_for_quorum = {}\n{without}\n",
+             release_waits_for_quorum = {}\n{without}\n{}",
             self.verifier_key(),
             witnesses.join(", "),
             self.quorum,
             hex::encode(SALT),
-            self.release_waits_for_quorum
+            self.release_waits_for_quorum,
+            self.previous
         )
     }
 
@@ -106,7 +128,7 @@ impl TestLog {
     /// The newest checkpoint, cosigned at each of `millis`, one witness after the other.
     pub fn checkpoint_at(&self, millis: &[u64]) -> SignedNote {
         let checkpoint = Checkpoint {
-            origin: ORIGIN.to_owned(),
+            origin: self.key.name().to_owned(),
             size: self.size(),
             root: root(&self.leaves),
         };
@@ -133,7 +155,8 @@ impl TestLog {
         }
     }
 
-    fn log(&mut self, entry: Entry, extra: Vec<u8>, millis: u64) -> Proof {
+    /// Appends `entry` and proves it under a checkpoint cosigned at `millis`.
+    pub fn log(&mut self, entry: Entry, extra: Vec<u8>, millis: u64) -> Proof {
         let index = self.append(entry.to_leaf().expect("entry"));
         self.prove(index, extra, self.checkpoint(millis))
     }

@@ -13,12 +13,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use log::{SharedLog, TestLog};
 use narthex_agent::config::Config;
 use narthex_agent::log::{LogRule, LoggedPolicy};
+use narthex_agent::supervisor::identity::Identity;
 use narthex_channel::diagnostics::CallRequest;
 use narthex_channel::policy::PolicyAnswer;
-use narthex_channel::{ArmoredSignature, HandshakeHash};
+use narthex_channel::{ArmoredSignature, HandshakeHash, ModuleId};
 use narthex_policy::{
-    Action, BootId, Call, Digest384, Namespace, Parameters, Policy, SessionHash, SignedFile,
-    SigningKey, UnixMillis,
+    Action, BootId, Call, Digest384, Measurements, Namespace, Parameters, Pcr, Policy, SessionHash,
+    SignedFile, SigningKey, UnixMillis,
 };
 
 /// One hour in milliseconds.
@@ -35,6 +36,21 @@ pub fn module_id() -> String {
     narthex_nsm::mock::MockConfig::example()
         .identity
         .module_id()
+}
+
+/// The mock's example enclave in the boot `boot_id`.
+pub fn identity(boot_id: BootId) -> Identity {
+    let [pcr0, pcr1, pcr2] = measurements().map(|hex| Pcr::from_hex(&hex).expect("hex"));
+    Identity {
+        module_id: ModuleId::new(&module_id()).expect("module id"),
+        boot_id: narthex_channel::diagnostics::BootId(boot_id.0),
+        measurements: Measurements {
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8: None,
+        },
+    }
 }
 
 /// The system's time; the mock NSM runs on it.
