@@ -5,14 +5,16 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use crate::child::Role;
+use crate::mode::Mode;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
 narthex-agent: starts a workload in an enclave, gets its keys, and answers allow-listed diagnostics
 
 Usage:
-  narthex-agent --local CONFIG         run as an ordinary process, with the configuration file CONFIG
-  narthex-agent --check-config CONFIG  check a configuration file and do nothing else
+  narthex-agent --local CONFIG                 run as an ordinary process, with the configuration file CONFIG
+  narthex-agent --check-config CONFIG          check the configuration file of an enclave and do nothing else
+  narthex-agent --check-config --local CONFIG  the same for --local, which allows more
   narthex-agent --version
   narthex-agent --help
 
@@ -27,8 +29,8 @@ Running as PID 1 of an enclave is not part of this version.
 pub enum Command {
     /// Run as an ordinary process.
     Local(PathBuf),
-    /// Check a configuration.
-    CheckConfig(PathBuf),
+    /// Check a configuration, as it would be read in this mode.
+    CheckConfig(Mode, PathBuf),
     /// Print the version.
     Version,
     /// Print the help.
@@ -60,8 +62,12 @@ impl Command {
         let words: Vec<Option<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
         match (words.as_slice(), arguments.as_slice()) {
             ([Some("--local"), _], [_, config]) => Ok(Self::Local(PathBuf::from(config))),
+            ([Some("--check-config"), Some("--local")], _) => Err(missing()),
             ([Some("--check-config"), _], [_, config]) => {
-                Ok(Self::CheckConfig(PathBuf::from(config)))
+                Ok(Self::CheckConfig(Mode::Enclave, PathBuf::from(config)))
+            }
+            ([Some("--check-config"), Some("--local"), _], [_, _, config]) => {
+                Ok(Self::CheckConfig(Mode::Local, PathBuf::from(config)))
             }
             ([Some("--version" | "-V")], _) => Ok(Self::Version),
             ([Some("--help" | "-h")], _) => Ok(Self::Help),
@@ -69,9 +75,7 @@ impl Command {
                 Self::parse_confined(role, supervisor, work)
             }
             ([], _) => Err(Misuse(String::from("nothing to do"))),
-            ([Some("--local" | "--check-config")], _) => {
-                Err(Misuse(String::from("the configuration file is missing")))
-            }
+            ([Some("--local" | "--check-config")], _) => Err(missing()),
             _ => Err(Misuse(String::from("these arguments are not understood"))),
         }
     }
@@ -84,6 +88,10 @@ impl Command {
             work: work.parse().map_err(|_| misuse())?,
         })
     }
+}
+
+fn missing() -> Misuse {
+    Misuse(String::from("the configuration file is missing"))
 }
 
 #[cfg(test)]
@@ -105,7 +113,11 @@ mod tests {
             ("--local c.toml", Command::Local(PathBuf::from("c.toml"))),
             (
                 "--check-config c.toml",
-                Command::CheckConfig(PathBuf::from("c.toml")),
+                Command::CheckConfig(Mode::Enclave, PathBuf::from("c.toml")),
+            ),
+            (
+                "--check-config --local c.toml",
+                Command::CheckConfig(Mode::Local, PathBuf::from("c.toml")),
             ),
             ("--version", Command::Version),
             ("--help", Command::Help),
@@ -122,6 +134,9 @@ mod tests {
             "",
             "--local",
             "--local a b",
+            "--check-config",
+            "--check-config --local",
+            "--check-config a b",
             "run",
             "--confined gate 20",
             "--confined x 1 2",

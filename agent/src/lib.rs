@@ -16,6 +16,8 @@
 //! [`supervisor::authority`] judges them against policy, session and replay, and records the decision
 //! ([`decisions`]); what it accepts, [`actions`] does; what comes out are fields of closed value types.
 //!
+//! Before any of this the [`log`] must have recorded it: no proof, no action.
+//!
 //! [`boot`] is the way there: identity, [`trusted_time`], policy, PCR16 and the locks.
 
 pub mod actions;
@@ -29,6 +31,7 @@ pub mod fetcher;
 pub mod gate;
 pub mod ipc;
 pub mod local_socket;
+pub mod log;
 pub mod mode;
 pub mod module;
 pub mod notice;

@@ -44,9 +44,11 @@ fn main() -> ExitCode {
             print!("{HELP}");
             ExitCode::SUCCESS
         }
-        Ok(Command::CheckConfig(path)) => {
-            report(Config::load(&path).map(|_| ()).map_err(AgentError::from))
-        }
+        Ok(Command::CheckConfig(mode, path)) => report(
+            Config::load(&path)
+                .and_then(|config| config.check_mode(mode))
+                .map_err(AgentError::from),
+        ),
         Ok(Command::Local(path)) => report(
             Config::load(&path)
                 .map_err(AgentError::from)

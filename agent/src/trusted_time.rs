@@ -3,6 +3,10 @@
 //! The hypervisor signs that timestamp and the parent cannot steer it (R28). Between two documents
 //! `CLOCK_BOOTTIME` runs on; it counts suspended time as well, so a paused enclave does not gain life.
 //! The system clock, and anything a peer says, is never used for a decision.
+//!
+//! The log's witnesses are a floor: when a quorum of them has signed at a moment, it is not earlier than that. They
+//! lift the time by no more than [`MAX_WITNESS_LEAD`] above the documents' time, however often they sign, so
+//! that witnesses with fast clocks, or with bad intentions, end nothing early by more than that.
 
 use std::time::Duration;
 
@@ -11,6 +15,10 @@ use nix::time::{ClockId, clock_gettime};
 
 /// How often the time is renewed from a fresh document.
 pub const RENEWAL_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How far the witnesses' time may lie above that of the documents: what is ahead by more is from the future, and
+/// refused by whoever checks a proof.
+pub const MAX_WITNESS_LEAD: Duration = Duration::from_secs(60);
 
 /// A reading of `CLOCK_BOOTTIME`, milliseconds since the machine started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +101,19 @@ impl TrustedTime {
         self.anchor_boot = asked;
     }
 
+    /// Takes the time at which a quorum of witnesses has signed as a floor, up to [`MAX_WITNESS_LEAD`] above what the
+    /// newest document says.
+    pub fn raise_to(&mut self, witnessed: UnixMillis, boot: BootMillis) {
+        let lead = u64::try_from(MAX_WITNESS_LEAD.as_millis()).unwrap_or(u64::MAX);
+        let elapsed = boot.0.saturating_sub(self.document_boot.0);
+        let by_document = self.document.0.saturating_add(elapsed);
+        let floor = witnessed.0.min(by_document.saturating_add(lead));
+        if floor > self.now(boot).0 {
+            self.anchor = UnixMillis(floor);
+            self.anchor_boot = boot;
+        }
+    }
+
     /// Counts a renewal that failed; time runs on by the boot clock.
     pub fn renewal_failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
@@ -161,6 +182,30 @@ mod tests {
         assert_eq!(time.now(at(700)), UnixMillis(1_000_700));
         assert_eq!((time.renewals(), time.held()), (1, 1));
         assert_eq!(time.document(), UnixMillis(999_000));
+    }
+
+    #[test]
+    fn witnesses_are_a_floor_and_no_more() {
+        let mut time = TrustedTime::start(UnixMillis(1_000_000), at(0));
+        time.raise_to(UnixMillis(999_000), at(100));
+        assert_eq!(time.now(at(100)), UnixMillis(1_000_100), "never backwards");
+        time.raise_to(UnixMillis(1_005_000), at(100));
+        assert_eq!(time.now(at(100)), UnixMillis(1_005_000));
+        assert_eq!(
+            time.now(at(200)),
+            UnixMillis(1_005_100),
+            "it runs on from there"
+        );
+        // However often they try.
+        for _ in 0..3 {
+            let ahead = UnixMillis(time.now(at(200)).0 + 60_000);
+            time.raise_to(ahead, at(200));
+        }
+        assert_eq!(time.now(at(200)), UnixMillis(1_060_200));
+        time.renew(UnixMillis(1_000_400), at(300));
+        assert_eq!(time.now(at(300)), UnixMillis(1_060_300));
+        assert_eq!(time.held(), 1);
+        assert_eq!(time.document_age(at(400)), Duration::from_millis(100));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use narthex_channel::diagnostics::{
     CallAnswer, FieldName, LogCheck, ReleaseState, ResultBody, State, Value,
 };
 use narthex_channel::policy::PolicyAnswer;
-use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, commitment};
+use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, UnixMillis, commitment};
 use narthex_nsm::Nsm;
 use narthex_nsm::mock::MockNsm;
 use narthex_policy::{Action, BootId, Pcr, SignedFile};
@@ -66,7 +66,7 @@ impl Scene {
         let source: SharedAnswer = Arc::new(Mutex::new(answer));
         let address = format!("tcp:127.0.0.1:{}", free_port());
         let mut config = format!(
-            "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+            "{5}runtime_directory = \"{0}/run\"\n\
              nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}\
              [policy]\nsource = \"{2}\"\npoll_seconds = 1\n\n\
              [fetcher]\nretry_max_seconds = 1\n\n\
@@ -76,6 +76,7 @@ impl Scene {
             policy_source(source.clone()),
             gate_user(),
             extras.keys,
+            world.ledger_switch(),
         );
         if extras.workload {
             config += &format!(
@@ -98,12 +99,7 @@ impl Scene {
     /// With one bundle, and the release that is running as `status`.
     fn with_release(world: World, status: &str, extras: &Extras<'_>) -> Self {
         let bundle = world.bundle(None);
-        let answer = PolicyAnswer {
-            bundles: vec![wire(&bundle)],
-            releases: vec![wire(&world.release(1, status))],
-            stops: Vec::new(),
-            currency: None,
-        };
+        let answer = world.answer(&[&bundle], &[&world.release(1, status)]);
         Self::start(world, answer, bundle, extras)
     }
 
@@ -157,7 +153,7 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     assert_eq!(statement.boot_bundle, Digest384::from_bytes(bundle.0));
     assert_eq!(statement.bundle_in_force.digest, statement.boot_bundle);
     assert_eq!(statement.release, ReleaseState::Current);
-    assert_eq!(statement.log_check, LogCheck::InsecureWithoutLedger);
+    assert_eq!(statement.log_check, LogCheck::Required);
     assert_eq!(statement.module_id.as_str(), world::module_id());
 
     for (counter, action) in Action::ALL
@@ -168,7 +164,7 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     {
         let body = scene.read(action, u64::try_from(counter).unwrap()).await;
         assert_eq!(body.action.name(), action.name());
-        assert_eq!(body.log_check, LogCheck::InsecureWithoutLedger);
+        assert_eq!(body.log_check, LogCheck::Required);
     }
     let health = scene.read(Action::Health, 900).await;
     assert!(flag(&health, FieldName::HealthReady));
@@ -338,7 +334,7 @@ async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
     world
         .commitments
         .push(("db".to_owned(), 1, digest.to_hex()));
-    let (address, service) = key_service(&secret, KeyConduct::Refuse);
+    let (address, service) = key_service(&secret, KeyConduct::Refuse, world.log.clone());
     let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
     let extras = Extras {
         keys: &keys,
@@ -418,7 +414,11 @@ async fn a_false_key_service_gets_no_request() {
     world
         .commitments
         .push(("db".to_owned(), 1, "ab".repeat(48)));
-    let (address, service) = key_service(&[8; 32], KeyConduct::Release(KEY.to_vec()));
+    let (address, service) = key_service(
+        &[8; 32],
+        KeyConduct::Release(KEY.to_vec()),
+        world.log.clone(),
+    );
     let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
     let scene = Scene::with_release(
         world,
@@ -476,8 +476,7 @@ async fn successors_and_stops_are_taken_at_run_time() {
     // The same file comes again with the signature it lacked.
     let successor = scene.world.bundle(Some((&scene.bundle, 1)));
     assert_eq!(successor.bytes, under_signed.bytes);
-    let bundles = vec![wire(&scene.bundle), wire(&successor)];
-    scene.source.lock().unwrap().bundles = bundles;
+    *scene.source.lock().unwrap() = scene.world.answer(&[&scene.bundle, &successor], &[]);
     scene.agent.wait_for("a successor bundle is in force");
     let statement = scene.operator().await.statement();
     assert_eq!(statement.bundle_in_force.version, 2);
@@ -488,10 +487,7 @@ async fn successors_and_stops_are_taken_at_run_time() {
 async fn an_under_signed_or_expired_policy_is_never_served() {
     let world = World::new();
     let bundle = world.bundle_signed_by(None, &["alice"]);
-    let answer = PolicyAnswer {
-        bundles: vec![wire(&bundle)],
-        ..PolicyAnswer::default()
-    };
+    let answer = world.answer(&[&bundle], &[]);
     let scene = Scene::start(world, answer, bundle, &NOTHING);
     scene
         .agent
@@ -499,10 +495,7 @@ async fn an_under_signed_or_expired_policy_is_never_served() {
     let mut world = World::new();
     world.bundle_expires = narthex_policy::UnixMillis(world.issued.0 + 1000);
     let bundle = world.bundle(None);
-    let answer = PolicyAnswer {
-        bundles: vec![wire(&bundle)],
-        ..PolicyAnswer::default()
-    };
+    let answer = world.answer(&[&bundle], &[]);
     let expired = Scene::start(world, answer, bundle, &NOTHING);
     expired
         .agent
@@ -517,6 +510,128 @@ async fn an_under_signed_or_expired_policy_is_never_served() {
 }
 
 #[tokio::test]
+async fn a_frozen_source_keeps_the_agent_waiting_until_the_log_speaks() {
+    let world = World::new();
+    let bundle = world.bundle(None);
+    let mut answer = world.answer(&[&bundle], &[]);
+    // Well signed, not expired, and 25 hours ago the log named it.
+    let day = world::system_now().0 - 25 * world::HOUR;
+    answer.currency = world.currency_at(&bundle, day);
+    let scene = Scene::start(world, answer, bundle, &NOTHING);
+    let words = "the log does not show that this policy is in force: ";
+    scene.agent.wait_for(&format!("{words}log.stale"));
+    scene.source.lock().unwrap().currency = None;
+    scene.agent.wait_for(&format!("{words}log.proof_missing"));
+    assert!(Operator::connect(&scene.address).await.is_err());
+    assert!(
+        !scene.nsm.describe_pcr(16).unwrap().locked,
+        "PCR16 is untouched"
+    );
+    // It goes on asking.
+    let fresh = scene.world.currency(&scene.bundle);
+    scene.source.lock().unwrap().currency = fresh;
+    let scene = scene.listening();
+    let policy = scene.read(Action::Policy, 0).await;
+    assert_eq!(
+        policy.value(FieldName::PolicyCurrentAt),
+        Some(Value::Time(UnixMillis(scene.world.issued.0)))
+    );
+}
+
+#[tokio::test]
+async fn a_successor_that_the_log_does_not_name_is_not_taken_and_the_agent_says_why() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let successor = async |scene: &Scene| {
+        let policy = scene.read(Action::Policy, rand_counter()).await;
+        policy.value(FieldName::PolicySuccessor)
+    };
+    assert_eq!(successor(&scene).await, Some(Value::State(State::None)));
+    let second = scene.world.bundle(Some((&scene.bundle, 1)));
+    let mut answer = scene.world.answer(&[&scene.bundle, &second], &[]);
+    let proof = answer.currency.take();
+    answer.stops = vec![wire(&scene.world.stop_person(1, "oscar"))];
+    *scene.source.lock().unwrap() = answer;
+    let words = "a successor bundle is not taken: the log does not show that it is in force";
+    scene.agent.wait_for(&format!("{words}: log.proof_missing"));
+    scene.agent.wait_for("a stop statement was taken");
+    assert_eq!(
+        successor(&scene).await,
+        Some(Value::State(State::LogProofMissing))
+    );
+    let statement = scene.operator().await.statement();
+    assert_eq!(statement.bundle_in_force.version, 1);
+    scene.source.lock().unwrap().currency = proof;
+    scene.agent.wait_for("a successor bundle is in force");
+    assert_eq!(successor(&scene).await, Some(Value::State(State::None)));
+}
+
+#[tokio::test]
+async fn calls_and_keys_that_are_not_in_the_log_get_nothing() {
+    let mut world = World::new();
+    let secret = [7; 32];
+    world.static_key = *StaticSecret::from_bytes(&secret).public().as_bytes();
+    let digest = commitment(
+        &KeyName::new("db").unwrap(),
+        1,
+        &SecretBytes::copied_from(KEY),
+    );
+    world
+        .commitments
+        .push(("db".to_owned(), 1, digest.to_hex()));
+    let conduct = KeyConduct::ReleaseUnlogged(KEY.to_vec());
+    let (address, service) = key_service(&secret, conduct, world.log.clone());
+    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let extras = Extras {
+        keys: &keys,
+        workload: true,
+    };
+    let scene = Scene::with_release(world, "current", &extras).listening();
+    scene
+        .agent
+        .wait_for("keys were not received: log.proof_missing");
+    let mut operator = scene.operator().await;
+    let order = scene.world.read_order("olga");
+    let mut call = scene.world.call(
+        &order,
+        "olga",
+        operator.session(),
+        What::read(Action::Health, 1),
+    );
+    let proof = call.log_proof.take();
+    assert_eq!(refusal(&operator.call(&call).await), "log.proof_missing");
+    call.log_proof = proof;
+    let CallAnswer::Done(health) = operator.call(&call).await else {
+        panic!("refused");
+    };
+    assert_eq!(health.log_check, LogCheck::Required);
+    assert!(!flag(&health, FieldName::HealthInsecureWithoutLedger));
+    assert!(!flag(&health, FieldName::HealthKeysComplete));
+    assert_eq!(
+        health.value(FieldName::HealthWorkload),
+        Some(Value::State(State::NotStarted))
+    );
+    *service.conduct.lock().unwrap() = KeyConduct::Release(KEY.to_vec());
+    scene.agent.wait_for("keys were received");
+}
+
+#[tokio::test]
+async fn an_agent_without_the_log_says_so_everywhere() {
+    let scene = Scene::with_release(World::without_ledger(), "current", &NOTHING).listening();
+    scene.agent.wait_for("(insecure_without_ledger)");
+    let statement = scene.operator().await.statement();
+    assert_eq!(statement.log_check, LogCheck::InsecureWithoutLedger);
+    let health = scene.read(Action::Health, 1).await;
+    assert_eq!(health.log_check, LogCheck::InsecureWithoutLedger);
+    assert!(flag(&health, FieldName::HealthInsecureWithoutLedger));
+    let policy = scene.read(Action::Policy, 2).await;
+    assert_eq!(policy.value(FieldName::PolicyCurrentAt), None);
+    // Successors need no proof here either, and everything else is as strict as ever.
+    let second = scene.world.bundle(Some((&scene.bundle, 1)));
+    *scene.source.lock().unwrap() = scene.world.answer(&[&scene.bundle, &second], &[]);
+    scene.agent.wait_for("a successor bundle is in force");
+}
+
+#[tokio::test]
 async fn a_touched_pcr16_ends_the_boot() {
     let (_guard, path) = directory();
     let nsm = mock_nsm();
@@ -524,7 +639,7 @@ async fn a_touched_pcr16_ends_the_boot() {
     let _server = serve_nsm(&path.join("nsm.sock"), nsm);
     let world = World::new();
     let config = format!(
-        "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+        "runtime_directory = \"{0}/run\"\n\
          nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}[policy]\nsource = \"tcp:127.0.0.1:9\"\n\n\
          [gate]\nlisten = \"tcp:127.0.0.1:0\"\n{2}",
         path.display(),
@@ -588,10 +703,7 @@ fn agent_on_a_kernel_without(number: libc::c_long) -> (Scene, Option<i32>) {
     .unwrap();
     let world = World::new();
     let bundle = world.bundle(None);
-    let answer = PolicyAnswer {
-        bundles: vec![wire(&bundle)],
-        ..PolicyAnswer::default()
-    };
+    let answer = world.answer(&[&bundle], &[]);
     // Filters are inherited by threads and processes, so a thread of its own takes it on.
     let mut scene = std::thread::spawn(move || {
         seccompiler::apply_filter(&filter).unwrap();
@@ -625,10 +737,7 @@ async fn policy_comes_through_a_hybrid_socket_and_the_gate_listens_on_a_path() {
     let (_guard, path) = directory();
     let world = World::new();
     let bundle = world.bundle(None);
-    let answer = PolicyAnswer {
-        bundles: vec![wire(&bundle)],
-        ..PolicyAnswer::default()
-    };
+    let answer = world.answer(&[&bundle], &[]);
     let behind = policy_source(Arc::new(Mutex::new(answer)));
     let behind = behind.strip_prefix("tcp:").unwrap().to_owned();
     let monitor = tokio::net::UnixListener::bind(path.join("vm.sock")).unwrap();
@@ -654,7 +763,7 @@ async fn policy_comes_through_a_hybrid_socket_and_the_gate_listens_on_a_path() {
     let nsm = mock_nsm();
     let _server = serve_nsm(&path.join("nsm.sock"), nsm);
     let config = format!(
-        "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+        "runtime_directory = \"{0}/run\"\n\
          nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}[policy]\nsource = \"hybrid:{0}/vm.sock:9101\"\n\n\
          [gate]\nlisten = \"unix:{0}/gate.sock\"\n{2}",
         path.display(),
@@ -691,12 +800,9 @@ async fn an_older_landlock_is_refused_unless_the_configuration_allows_it() {
     let _server = serve_nsm(&path.join("nsm.sock"), nsm);
     let world = World::new();
     let bundle = world.bundle(None);
-    let answer = PolicyAnswer {
-        bundles: vec![wire(&bundle)],
-        ..PolicyAnswer::default()
-    };
+    let answer = world.answer(&[&bundle], &[]);
     let config = format!(
-        "insecure_without_ledger = true\nruntime_directory = \"{0}/run\"\n\
+        "runtime_directory = \"{0}/run\"\n\
          nsm = {{ socket = \"{0}/nsm.sock\" }}\n\n{1}[policy]\nsource = \"{2}\"\n\n\
          [gate]\nlisten = \"tcp:127.0.0.1:0\"\n{3}",
         path.display(),

@@ -14,9 +14,9 @@
 mod world;
 
 use narthex_agent::config::KeysConfig;
+use narthex_agent::log::LogGuard;
 use narthex_agent::supervisor::authority::{Authority, KeysWithheld, Now};
-use narthex_agent::supervisor::identity::Identity;
-use narthex_agent::supervisor::keyring::{KeyFailure, Keyring};
+use narthex_agent::supervisor::keyring::{Judges, KeyFailure, Keyring, SentRequest};
 use narthex_agent::supervisor::policy_watch::{Changes, Intake};
 use narthex_agent::supervisor::reason::CallRefusal;
 use narthex_agent::supervisor::sessions::{Attested, SessionRefusal};
@@ -28,9 +28,10 @@ use narthex_channel::{
     Digest384, HandshakeHash, KeyName, Message, MessageError, ModuleId, ReasonId, SealError,
     SecretBytes, UnixMillis, commitment,
 };
-use narthex_policy::{Action, BootId, Measurements, Pcr, Policy, Reason};
+use narthex_ledger::LogReason;
+use narthex_policy::{Action, BootId, Policy, Reason};
 use world::peers::{answered, bytes, release, wire};
-use world::{HOUR, What, World, measurements, module_id, system_now};
+use world::{HOUR, What, World, identity, module_id, system_now};
 
 const BOOT_ID: BootId = BootId([3; 16]);
 const H: HandshakeHash = HandshakeHash::from_bytes([1; 32]);
@@ -42,36 +43,18 @@ struct Scene {
     now: Now,
 }
 
-fn policy(world: &World, now: UnixMillis) -> Policy {
-    let bundle = world.bundle(None);
-    let anchor = world.config("").trust;
-    let now = narthex_policy::UnixMillis(now.0);
-    Policy::from_anchor(&anchor, std::slice::from_ref(&bundle), now).unwrap()
-}
-
 impl Scene {
     fn new(world: World, gate: &str) -> Self {
         let now = Now {
             trusted: UnixMillis(system_now().0),
             boot: BootMillis(0),
         };
-        let policy = policy(&world, now.trusted);
+        let policy = world.booted(&world.bundle(None), system_now());
         let mut config = world.config("");
         if gate == "slow" {
             config.gate.calls_per_minute = 2;
         }
-        let [pcr0, pcr1, pcr2] = measurements().map(|hex| Pcr::from_hex(&hex).unwrap());
-        let identity = Identity {
-            module_id: ModuleId::new(&module_id()).unwrap(),
-            boot_id: narthex_channel::diagnostics::BootId(BOOT_ID.0),
-            measurements: Measurements {
-                pcr0,
-                pcr1,
-                pcr2,
-                pcr8: None,
-            },
-        };
-        let mut authority = Authority::new(identity, policy, &config.gate, now);
+        let mut authority = Authority::new(identity(BOOT_ID), policy, &config.gate, now);
         authority
             .add_release(&world.release(1, "current"), now)
             .unwrap();
@@ -151,7 +134,16 @@ fn times_are_trusted_times() {
         trusted: UnixMillis(scene.world.issued.0 - HOUR),
         boot: BootMillis(0),
     };
-    assert_eq!(scene.judge(&call, early), refused(Reason::OrderNotYetValid));
+    assert_eq!(
+        scene.judge(&call, early),
+        Err(CallRefusal::Log(LogReason::Future))
+    );
+    let mut without = Scene::new(World::without_ledger(), "");
+    let unlogged = without.read(0);
+    assert_eq!(
+        without.judge(&unlogged, early),
+        refused(Reason::OrderNotYetValid)
+    );
     assert_eq!(scene.judge(&call, scene.now), Ok(Action::Health));
 }
 
@@ -338,14 +330,19 @@ fn a_document_counts_for_the_session_it_was_made_for() {
 fn the_statement_says_what_is_in_force() {
     let mut scene = Scene::new(World::new(), "");
     let statement = scene.authority.statement(scene.now);
-    assert_eq!(statement.log_check, LogCheck::InsecureWithoutLedger);
+    assert_eq!(statement.log_check, LogCheck::Required);
     assert_eq!(statement.bundle_in_force.version, 1);
     assert_eq!(statement.chain_head, scene.authority.chain().head());
     let first = scene.world.bundle(None);
     let second = scene.world.bundle(Some((&first, 1)));
+    let currency = scene.world.currency(&second);
     scene
         .authority
-        .succeed(std::slice::from_ref(&second), scene.now)
+        .succeed(
+            std::slice::from_ref(&second),
+            currency.as_deref(),
+            scene.now,
+        )
         .unwrap();
     let after = scene.authority.statement(scene.now);
     assert_eq!(after.boot_bundle, statement.boot_bundle);
@@ -353,11 +350,12 @@ fn the_statement_says_what_is_in_force() {
     assert_ne!(after.bundle_in_force.digest, after.boot_bundle);
     // A rollback is refused, and recorded.
     let refused = scene.authority.chain().refused();
+    let currency = scene.world.currency(&first);
     let error = scene
         .authority
-        .succeed(std::slice::from_ref(&first), scene.now)
+        .succeed(std::slice::from_ref(&first), currency.as_deref(), scene.now)
         .unwrap_err();
-    assert_eq!(error.reason(), Reason::BundleRolledBack);
+    assert_eq!(error.id(), Reason::BundleRolledBack.id());
     assert_eq!(scene.authority.chain().refused(), refused + 1);
 }
 
@@ -367,20 +365,14 @@ fn what_was_refused_is_not_judged_twice_and_what_was_taken_is_not_asked_for() {
     let first = scene.world.bundle(None);
     let under_signed = scene.world.bundle_signed_by(Some((&first, 1)), &["alice"]);
     let release = scene.world.release(2, "previous");
-    let answer = PolicyAnswer {
-        bundles: vec![wire(&under_signed)],
-        releases: vec![wire(&release)],
-        stops: Vec::new(),
-        currency: None,
-    };
+    let answer = scene.world.answer(&[&under_signed], &[&release]);
     let mut intake = Intake::default();
     let taken = intake.take(&answer, &mut scene.authority, scene.now);
     assert_eq!(
         taken,
         Changes {
-            bundles: 0,
             releases: 1,
-            stops: 0
+            ..Changes::default()
         }
     );
     assert!(intake.known().contains(&Digest384::of(&release.bytes)));
@@ -411,21 +403,15 @@ fn an_agent_two_bundles_behind_catches_up() {
     scene.world.bundle_expires.0 = issued + 100 * HOUR;
     let third = scene.world.bundle(Some((&second, 2)));
     let now = scene.later(3 * HOUR);
-    let answer = |bundles: &[&narthex_policy::SignedFile]| PolicyAnswer {
-        bundles: bundles.iter().map(|file| wire(file)).collect(),
-        releases: Vec::new(),
-        stops: Vec::new(),
-        currency: None,
-    };
+    let answers = [
+        scene.world.answer(&[&second], &[]),
+        scene.world.answer(&[&first, &second, &third], &[]),
+    ];
     let mut intake = Intake::default();
     // The one between alone is of no use, and having seen it must not be in the way.
-    let taken = intake.take(&answer(&[&second]), &mut scene.authority, now);
+    let taken = intake.take(&answers[0], &mut scene.authority, now);
     assert_eq!(taken.bundles, 0);
-    let taken = intake.take(
-        &answer(&[&first, &second, &third]),
-        &mut scene.authority,
-        now,
-    );
+    let taken = intake.take(&answers[1], &mut scene.authority, now);
     assert_eq!(taken.bundles, 2);
     assert_eq!(scene.authority.policy().version(), 3);
 }
@@ -497,7 +483,20 @@ fn fetch(
     let envelope = pending.envelope(vec![2]).unwrap();
     let envelope = KeyRequestEnvelope::from_bytes(&envelope).unwrap();
     let answer = bytes(&answer(&envelope));
-    keyring.receive(&pending, &session, &answer, policy, UnixMillis(5))
+    let sent = SentRequest {
+        handshake_hash: session,
+        document: vec![2],
+    };
+    // What the log has to say about keys: `tests/log.rs`.
+    let judges = Judges {
+        module_id: &ModuleId::new(&module_id()).unwrap(),
+        policy,
+        log: &LogGuard::InsecureWithoutLedger,
+        now: UnixMillis(5),
+    };
+    keyring
+        .receive(&pending, &sent, &answer, &judges)
+        .map(|seen| assert_eq!(seen, None))
 }
 
 #[test]

@@ -30,19 +30,18 @@ use narthex_agent::notice::Notices;
 use narthex_agent::supervisor::authority::{Authority, Now};
 use narthex_agent::supervisor::core::Core;
 use narthex_agent::supervisor::gate_link::link;
-use narthex_agent::supervisor::identity::Identity;
 use narthex_agent::supervisor::policy_watch::Intake;
 use narthex_agent::supervisor::{Run, assemble};
 use narthex_agent::trusted_time::{BootMillis, TrustedTime};
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, Welcome};
-use narthex_channel::{HandshakeHash, Message, ModuleId, UnixMillis};
-use narthex_policy::{Action, BootId, Measurements, Pcr, Policy};
+use narthex_channel::{HandshakeHash, Message, UnixMillis};
+use narthex_policy::{Action, BootId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, LocalSet};
 use world::peers::{bytes, mock_nsm, refusal};
-use world::{What, World, measurements, module_id, system_now};
+use world::{What, World, identity, system_now};
 
 const BOOT_ID: BootId = BootId([3; 16]);
 
@@ -60,26 +59,10 @@ impl Scene {
         let bundle = world.bundle(None);
         let config = world.config("");
         let now = UnixMillis(system_now().0);
-        let policy = Policy::from_anchor(
-            &config.trust,
-            std::slice::from_ref(&bundle),
-            narthex_policy::UnixMillis(now.0),
-        )
-        .unwrap();
-        let [pcr0, pcr1, pcr2] = measurements().map(|hex| Pcr::from_hex(&hex).unwrap());
-        let identity = Identity {
-            module_id: ModuleId::new(&module_id()).unwrap(),
-            boot_id: narthex_channel::diagnostics::BootId(BOOT_ID.0),
-            measurements: Measurements {
-                pcr0,
-                pcr1,
-                pcr2,
-                pcr8: None,
-            },
-        };
+        let policy = world.booted(&bundle, narthex_policy::UnixMillis(now.0));
         let boot = BootMillis::read();
         let now = Now { trusted: now, boot };
-        let mut authority = Authority::new(identity, policy, &config.gate, now);
+        let mut authority = Authority::new(identity(BOOT_ID), policy, &config.gate, now);
         authority
             .add_release(&world.release(1, "current"), now)
             .unwrap();

@@ -62,13 +62,31 @@ fn a_configuration_can_be_checked() {
     let text = std::fs::read_to_string(EXAMPLE).expect("example");
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("agent.toml");
-    std::fs::write(&path, text.replace("insecure_without_ledger = true\n", "")).expect("write");
-    let (code, _, error) = told(&agent(&["--check-config", path.to_str().expect("text")]));
+    let check = |text: &str, more: &[&str]| {
+        std::fs::write(&path, text).expect("write");
+        let mut arguments = vec!["--check-config"];
+        arguments.extend(more);
+        arguments.push(path.to_str().expect("text"));
+        told(&agent(&arguments))
+    };
+    // Without a log there is nothing to check; with the switch it is no file for an enclave.
+    let no_log: String = text
+        .lines()
+        .filter(|line| !line.starts_with("log = "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let (code, _, error) = check(&no_log, &[]);
     assert_eq!(code, Some(2));
-    assert!(
-        error.contains("insecure_without_ledger must be true"),
-        "{error}"
-    );
+    assert!(error.contains("trust.log is required"), "{error}");
+    for text in [&text, &no_log] {
+        let insecure = format!("insecure_without_ledger = true\n{text}");
+        let (code, _, error) = check(&insecure, &[]);
+        assert_eq!(code, Some(2));
+        let words = "insecure_without_ledger is allowed with --local only";
+        assert!(error.contains(words), "{error}");
+        let (code, _, error) = check(&insecure, &["--local"]);
+        assert_eq!((code, error.as_str()), (Some(0), ""));
+    }
     let (code, _, error) = told(&agent(&["--check-config", "/nowhere/agent.toml"]));
     assert_eq!(code, Some(3));
     assert!(

@@ -21,7 +21,7 @@ use narthex_channel::keys::{KeyRequestEnvelope, Shares};
 use narthex_channel::{
     Accepting, BindingError, ChannelError, HandshakeHash, Initiator, KeyName, Label, Opening,
     ProtocolVersion, Received, RecipientKey, SealContext, SealError, SecretBytes, Session,
-    StaticSecret, Use, binding_digest, check_binding, seal, workload_user_data,
+    StaticPublic, StaticSecret, Use, binding_digest, check_binding, seal, workload_user_data,
 };
 
 // --- The preamble ---------------------------------------------------------------------------
@@ -123,15 +123,15 @@ fn a_preamble_changed_to_another_acceptable_one_fails_the_handshake() {
     let (_, mut preamble, message) = first_flight(&Opening::Keys {
         service: secret.public(),
     });
-    preamble[12] = 3;
-    let rejection = answer(
-        &Accepting::Administration { secret: &secret },
-        &preamble,
-        &message,
-    );
-    let rejection = rejection.err().unwrap();
-    assert_eq!(rejection.error, ChannelError::HandshakeAuthentication);
-    assert!(rejection.reply.is_empty());
+    for accepting in [
+        Accepting::Administration { secret: &secret },
+        Accepting::Submissions { secret: &secret },
+    ] {
+        preamble[12] = u8::try_from(accepting.purpose().code()).unwrap();
+        let rejection = answer(&accepting, &preamble, &message).err().unwrap();
+        assert_eq!(rejection.error, ChannelError::HandshakeAuthentication);
+        assert!(rejection.reply.is_empty());
+    }
 }
 
 #[test]
@@ -229,27 +229,36 @@ fn an_ephemeral_key_of_small_order_is_refused_by_both_ends() {
 fn a_false_key_service_is_refused() {
     let genuine = StaticSecret::generate().unwrap();
     let false_one = StaticSecret::generate().unwrap();
-    let (_, preamble, message) = first_flight(&Opening::Keys {
-        service: genuine.public(),
-    });
-    let rejection = answer(&Accepting::Keys { secret: &false_one }, &preamble, &message)
-        .err()
-        .unwrap();
-    assert_eq!(rejection.error, ChannelError::HandshakeAuthentication);
+    let secret = &false_one;
+    let uses: [(fn(StaticPublic) -> Opening, _); 3] = [
+        (
+            |service| Opening::Keys { service },
+            Accepting::Keys { secret },
+        ),
+        (
+            |service| Opening::Administration { service },
+            Accepting::Administration { secret },
+        ),
+        (
+            |service| Opening::Submissions { service },
+            Accepting::Submissions { secret },
+        ),
+    ];
+    for (opening, accepting) in uses {
+        let expecting_genuine = opening(genuine.public());
+        let (_, preamble, message) = first_flight(&expecting_genuine);
+        let rejection = answer(&accepting, &preamble, &message).err().unwrap();
+        assert_eq!(rejection.error, ChannelError::HandshakeAuthentication);
 
-    // It goes on all the same, with a message from a handshake of its own making.
-    let (initiator, ..) = first_flight(&Opening::Keys {
-        service: genuine.public(),
-    });
-    let (_, preamble, message) = first_flight(&Opening::Keys {
-        service: false_one.public(),
-    });
-    let accepting = Accepting::Keys { secret: &false_one };
-    let (_, reply) = answer(&accepting, &preamble, &message).unwrap();
-    assert_eq!(
-        initiator.receive(&reply).err(),
-        Some(ChannelError::HandshakeAuthentication)
-    );
+        // It goes on all the same, with a message from a handshake of its own making.
+        let (initiator, ..) = first_flight(&expecting_genuine);
+        let (_, preamble, message) = first_flight(&opening(false_one.public()));
+        let (_, reply) = answer(&accepting, &preamble, &message).unwrap();
+        assert_eq!(
+            initiator.receive(&reply).err(),
+            Some(ChannelError::HandshakeAuthentication)
+        );
+    }
 }
 
 #[test]
@@ -426,9 +435,14 @@ fn a_stranger_makes_a_responder_hold_no_more_than_its_use_needs() {
         Accepting::Keys { secret: &secret },
     );
     let policy = (Opening::Policy, Accepting::Policy);
+    let submissions = (
+        Opening::Submissions { service },
+        Accepting::Submissions { secret: &secret },
+    );
     for ((opening, accepting), request, answer) in [
         (keys, 32 * 1024, 256 * 1024),
         (policy, 64 * 1024, 4 * 1024 * 1024),
+        (submissions, 128 * 1024, 64 * 1024),
     ] {
         let (mut here, mut there) = meet(&opening, &accepting);
         let too_long = Err(ChannelError::SendLength { max_bytes: request });

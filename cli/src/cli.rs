@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, diag, inspect, keys, man, mock_nsm, order, policy, relay, release, verify,
+    completions, diag, inspect, keys, log, man, mock_nsm, order, policy, relay, release, verify,
 };
 
 /// The version, with what makes this build weaker than the shipped one.
@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Order(order::Arguments),
     Diag(Box<diag::Arguments>),
     Keys(keys::Arguments),
+    Log(Box<log::Arguments>),
     MockNsm(Box<mock_nsm::Arguments>),
     Relay(relay::Arguments),
     Completions(completions::Arguments),

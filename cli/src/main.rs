@@ -12,6 +12,8 @@
 //! | `judge/` | `verify` and `inspect` |
 //! | `policies/`, `releases/`, `orders/` | what people write, sign and check |
 //! | `transport.rs`, `session/`, `administration/` | talking to agents and to the key service |
+//! | `submissions.rs`, `statements.rs`, `receipt.rs` | handing things in to the log, and the proofs that come back |
+//! | `log/` | `log`: reading, searching, verifying, copying, serving and witnessing logs |
 //! | `mock/`, `relay/`, `stop.rs` | `mock-nsm` and `relay`, which run until they are told to stop |
 //!
 //! Arguments are recorded as typed, then resolved into objects (files read, policy verified), then
@@ -25,6 +27,7 @@ mod failure;
 mod files;
 mod input;
 mod judge;
+mod log;
 mod mock;
 mod moment;
 mod orders;
@@ -32,13 +35,16 @@ mod output;
 mod policies;
 mod policy_directory;
 mod printable;
+mod receipt;
 mod relay;
 mod releases;
 mod session;
 mod sign_file;
 mod signing;
 mod state;
+mod statements;
 mod stop;
+mod submissions;
 mod table;
 mod transport;
 
@@ -79,6 +85,7 @@ fn run(command: &Command, output: &Output) -> Outcome<Exit> {
         Command::Order(arguments) => commands::order::run(arguments, output),
         Command::Diag(arguments) => commands::diag::run(arguments, output),
         Command::Keys(arguments) => commands::keys::run(arguments, output),
+        Command::Log(arguments) => commands::log::run(arguments, output),
         Command::MockNsm(arguments) => commands::mock_nsm::run(arguments, output),
         Command::Relay(arguments) => commands::relay::run(arguments, output),
         Command::Completions(arguments) => commands::completions::run(arguments, output),

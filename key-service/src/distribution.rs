@@ -4,7 +4,7 @@
 
 use narthex_channel::{
     ArmoredSignature, Digest384, Message,
-    limits::{MAX_POLICY_CONTENT_BYTES, MAX_POLICY_FILES},
+    limits::{MAX_LOG_PROOF_BYTES, MAX_POLICY_CONTENT_BYTES, MAX_POLICY_FILES},
     policy::{PolicyAnswer, PolicyRequest, Signed},
 };
 use narthex_policy::SignedFile;
@@ -26,7 +26,7 @@ impl Service {
 /// is far behind gets the oldest bundles and asks again from where they end.
 fn compose(lineage: &Lineage, request: &PolicyRequest) -> PolicyAnswer {
     let mut room = Room {
-        bytes: MAX_POLICY_CONTENT_BYTES - 1024,
+        bytes: MAX_POLICY_CONTENT_BYTES - MAX_LOG_PROOF_BYTES - 1024,
     };
     let known = |file: &SignedFile| {
         request

@@ -54,6 +54,7 @@ pub struct VerifierKey {
     name: String,
     kind: KeyKind,
     key: VerifyingKey,
+    id: [u8; 4],
 }
 
 impl VerifierKey {
@@ -91,15 +92,20 @@ impl VerifierKey {
             .ok()
             .filter(|key| !key.is_weak())
             .ok_or_else(|| refuse("its key is not a point that can be used"))?;
-        let parsed = Self {
-            name: name.to_owned(),
-            kind,
-            key,
-        };
-        if hash != hex::encode(parsed.key_id()) {
+        let parsed = Self::new(name, kind, key);
+        if hash != hex::encode(parsed.id) {
             return Err(refuse("its hash does not belong to its name and key"));
         }
         Ok(parsed)
+    }
+
+    fn new(name: &str, kind: KeyKind, key: VerifyingKey) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            id: key_id(name, kind, key.as_bytes()),
+            key,
+        }
     }
 
     /// The name: a log's origin, or a witness's name.
@@ -122,14 +128,14 @@ impl VerifierKey {
 
     /// First four bytes of SHA-256 over name, newline, type byte and public key.
     #[must_use]
-    pub fn key_id(&self) -> [u8; 4] {
-        key_id(&self.name, self.kind, self.key.as_bytes())
+    pub const fn key_id(&self) -> [u8; 4] {
+        self.id
     }
 
     /// Whether `signature` claims to be of this key: same name and id.
     #[must_use]
     pub fn claims(&self, signature: &NoteSignature) -> bool {
-        signature.name() == self.name && signature.key_id() == self.key_id()
+        signature.name() == self.name && signature.key_id() == self.id
     }
 
     /// Checks one signature over the text of a note. The time in seconds comes with a witness's
@@ -174,7 +180,7 @@ impl fmt::Display for VerifierKey {
             formatter,
             "{}+{}+{}",
             self.name,
-            hex::encode(self.key_id()),
+            hex::encode(self.id),
             Base64::encode_string(&bytes)
         )
     }
@@ -275,11 +281,7 @@ impl SigningKey {
     /// The public half.
     #[must_use]
     pub fn verifier_key(&self) -> VerifierKey {
-        VerifierKey {
-            name: self.name.clone(),
-            kind: self.kind,
-            key: self.key.verifying_key(),
-        }
+        VerifierKey::new(&self.name, self.kind, self.key.verifying_key())
     }
 
     /// The name: a log's origin, or a witness's name.

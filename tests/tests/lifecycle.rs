@@ -401,7 +401,8 @@ fn a_second_instance_and_missing_files_are_refused_in_words() {
 
     // The agent's files.
     let agent = |arguments: &[&str]| Said::by(lab.folder(), &program, arguments);
-    agent(&["--check-config", "agent.toml"]).done();
+    agent(&["--check-config", "--local", "agent.toml"]).done();
+    agent(&["--check-config", "agent.toml"]).misuse("--local only");
     agent(&["--check-config", "absent.toml"]).environment("absent.toml");
     agent(&["--local", "absent.toml"]).environment("absent.toml");
     let text = fs::read_to_string(lab.path("agent.toml")).unwrap();
@@ -411,7 +412,7 @@ fn a_second_instance_and_missing_files_are_refused_in_words() {
             "ledger",
             "insecure_without_ledger = true",
             "",
-            "insecure_without_ledger",
+            "trust.log",
         ),
         (
             "relative",

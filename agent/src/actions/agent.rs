@@ -2,7 +2,7 @@
 
 use narthex_channel::ProtocolVersion;
 use narthex_channel::UnixMillis;
-use narthex_channel::diagnostics::{Action, Field, FieldName, State, Value};
+use narthex_channel::diagnostics::{Action, Field, FieldName, LogCheck, State, Value};
 use narthex_policy::Pcr;
 
 use super::{count, duration, flag, from_probes};
@@ -26,6 +26,8 @@ pub(super) fn health(core: &Core) -> Vec<Field> {
         && !expired
         && gate.running
         && (!configured || workload == WorkloadState::Running);
+    let without_ledger =
+        core.authority.borrow().log().log_check() == LogCheck::InsecureWithoutLedger;
     let measurements = core.authority.borrow().identity().measurements;
     let debug_mode = [measurements.pcr0, measurements.pcr1, measurements.pcr2] == [Pcr::ZERO; 3];
     vec![
@@ -49,6 +51,7 @@ pub(super) fn health(core: &Core) -> Vec<Field> {
             core.privileges == Privileges::Root,
         ),
         flag(FieldName::HealthDebugMode, debug_mode),
+        flag(FieldName::HealthInsecureWithoutLedger, without_ledger),
     ]
 }
 

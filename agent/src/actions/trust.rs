@@ -2,6 +2,7 @@
 
 use narthex_channel::diagnostics::{Field, FieldName, ReleaseState, Selector, State, Value};
 use narthex_channel::{Digest384, UnixMillis};
+use narthex_ledger::LogReason;
 
 use super::{count, flag};
 use crate::supervisor::core::{Core, SourceStatus};
@@ -40,7 +41,33 @@ pub(super) fn policy(core: &Core) -> Vec<Field> {
     if let Some(refreshed) = succeeded {
         fields.push(time(FieldName::PolicyRefreshed, refreshed.0));
     }
+    if let Some(current_at) = authority.current_at() {
+        fields.push(time(FieldName::PolicyCurrentAt, current_at.0));
+    }
+    let successor = authority
+        .successor_withheld()
+        .map_or(State::None, log_state);
+    fields.push(Field::single(
+        FieldName::PolicySuccessor,
+        Value::State(successor),
+    ));
     fields
+}
+
+/// What is wrong with a proof, as a result shows it.
+fn log_state(reason: LogReason) -> State {
+    match reason {
+        LogReason::ProofMissing => State::LogProofMissing,
+        LogReason::Malformed | LogReason::Entry => State::LogMalformed,
+        LogReason::Signature | LogReason::Origin => State::LogSignature,
+        LogReason::Quorum => State::LogQuorum,
+        LogReason::Inclusion => State::LogInclusion,
+        LogReason::Stale => State::LogStale,
+        LogReason::Future => State::LogFuture,
+        LogReason::NotLast => State::LogNotLast,
+        LogReason::NotCurrent => State::LogNotCurrent,
+        _ => State::LogOther,
+    }
 }
 
 /// The release state as a result shows it.

@@ -6,7 +6,8 @@
 //!
 //! 1. The NSM says who we are ([`registers::identify`]); whatever used it before us ends the boot.
 //! 2. Trusted time from the NSM's own document.
-//! 3. Policy from the untrusted source, through a fetcher, verified against the anchor in the image.
+//! 3. Policy from the untrusted source, through a fetcher, verified against the anchor in the image, and named by the
+//!    log as the one in force.
 //! 4. PCR16, and the locks ([`registers::seal`]).
 
 mod policy;
@@ -67,11 +68,17 @@ pub async fn boot(
 ) -> Result<Booted, AgentError> {
     let module = Module::new(nsm);
     let identity = registers::identify(&module)?;
-    let time = start_time(&module)?;
+    let mut time = start_time(&module)?;
+    if config.insecure_without_ledger {
+        notices.say(
+            "insecure: neither policy nor orders nor keys are looked up in the log (insecure_without_ledger)",
+            "",
+        );
+    }
     notices.say("waiting for a policy", "");
     let source = PolicySource::new(config)?;
     let (policy, answer) = source.policy(exchanger, &time, notices).await?;
-    registers::seal(&module, &policy)?;
+    registers::seal(&module, policy.policy())?;
     notices.say(
         "the policy is verified, PCR16 names it, all registers are locked",
         "",
@@ -84,6 +91,9 @@ pub async fn boot(
     let mut authority = Authority::new(identity, policy, &config.gate, now);
     let mut intake = Intake::default();
     intake.take(&answer, &mut authority, now);
+    if let Some(witnessed) = authority.witnessed() {
+        time.raise_to(witnessed, BootMillis::read());
+    }
     Ok(Booted {
         module,
         time,

@@ -13,8 +13,8 @@ type Checked = Result<(), ConfigError>;
 pub(super) fn check(config: &Config) -> Checked {
     let Config {
         insecure_without_ledger,
-        // Checked where it is read, by the policy's own rules.
-        trust: _,
+        // Otherwise checked where it is read, by the policy's own rules.
+        trust,
         nsm,
         policy,
         keys,
@@ -26,9 +26,9 @@ pub(super) fn check(config: &Config) -> Checked {
         runtime_directory,
     } = config;
     require(
-        *insecure_without_ledger,
-        "insecure_without_ledger",
-        "must be true: this version has no ledger, and the agent refuses to pass over that in silence",
+        *insecure_without_ledger || trust.log().is_some(),
+        "trust.log",
+        "is required: the verifier key of the log that must name the policy as current and hold every order",
     )?;
     check_nsm(nsm)?;
     check_policy(policy)?;
@@ -50,8 +50,13 @@ pub(super) fn check(config: &Config) -> Checked {
     )
 }
 
-pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> Checked {
+pub(super) fn check_mode(config: &Config, mode: Mode) -> Checked {
     if mode == Mode::Enclave {
+        require(
+            !config.insecure_without_ledger,
+            "insecure_without_ledger",
+            "is allowed with --local only: an enclave acts on nothing that is not in the log",
+        )?;
         require(
             config.nsm == NsmConfig::Device,
             "nsm",
@@ -72,6 +77,11 @@ pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> 
             "is allowed with --local only",
         )?;
     }
+    Ok(())
+}
+
+pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> Checked {
+    check_mode(config, mode)?;
     let users = [
         ("gate.user", Some(config.gate.user)),
         (

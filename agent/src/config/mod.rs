@@ -30,13 +30,14 @@ pub const MAX_KEYS: usize = 16;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Must be present and `true` until the ledger exists. The agent then skips exactly two checks –
-    /// that the log names the bundle as current, and that the order is logged – and says so in its
-    /// session statement and in every result. Absent or `false`: the agent refuses to start.
+    /// For development: `true` skips exactly three checks – that the log names the bundle as current, that an order
+    /// is logged, and that the release of keys is – which the agent says in its session statement, in
+    /// `health` and in every result. Only with `--local`. Default false: no proof, no action.
     #[serde(default)]
     pub insecure_without_ledger: bool,
-    /// Whom the agent believes about policy: `project`, `threshold`, `minimum_bundle_version`, and
-    /// `[[trust.reviewer]]` with `name` and `keys`.
+    /// Whom the agent believes about policy: `project`, `threshold`, `minimum_bundle_version`, `log` (the log's
+    /// verifier key; may be absent with `insecure_without_ledger` only), and `[[trust.reviewer]]` with `name` and
+    /// `keys`.
     pub trust: TrustAnchor,
     /// Where the Nitro Security Module is.
     #[serde(default)]
@@ -287,6 +288,15 @@ impl Config {
             toml::from_str(text).map_err(|error| ConfigError::rule("file", &error.to_string()))?;
         check::check(&config)?;
         Ok(config)
+    }
+
+    /// Checks what depends on how the agent runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field and the rule.
+    pub fn check_mode(&self, mode: Mode) -> Result<(), ConfigError> {
+        check::check_mode(self, mode)
     }
 
     /// Checks what depends on how and as whom the agent runs.

@@ -4,7 +4,6 @@ use super::*;
 
 /// Everything a configuration can say, and sound.
 const SOUND: &str = r#"
-insecure_without_ledger = true
 runtime_directory = "/run/narthex"
 nsm = { socket = "/run/nsm.sock" }
 
@@ -12,6 +11,7 @@ nsm = { socket = "/run/nsm.sock" }
 project = "payments"
 threshold = 2
 minimum_bundle_version = 1
+log = "log.example.org/payments+70068afa+ASjDEhzAgSeUN87vVg2Dx6kj4ttrnYEWPRt21Q5Iv81t"
 
 [[trust.reviewer]]
 name = "alice"
@@ -61,6 +61,10 @@ connections = 16
 timeout_seconds = 20
 "#;
 
+/// Its line about the log.
+const LOG: &str =
+    "log = \"log.example.org/payments+70068afa+ASjDEhzAgSeUN87vVg2Dx6kj4ttrnYEWPRt21Q5Iv81t\"\n";
+
 /// The sound configuration with one text replaced by another.
 fn with(from: &str, to: &str) -> Result<Config, ConfigError> {
     assert_eq!(SOUND.matches(from).count(), 1, "{from:?} once");
@@ -93,21 +97,10 @@ fn the_device_is_the_default_nsm() {
 #[test]
 fn each_rule_refuses_what_breaks_only_it() {
     let cases = [
-        (
-            "insecure_without_ledger = true",
-            "insecure_without_ledger = false",
-            "insecure_without_ledger",
-        ),
-        (
-            "insecure_without_ledger = true",
-            "",
-            "insecure_without_ledger",
-        ),
-        (
-            "insecure_without_ledger = true",
-            "insecure_without_ledger = true\nextra = 1",
-            "file",
-        ),
+        (LOG, "", "trust.log"),
+        (LOG, "log = \"\"\n", "file"),
+        ("+70068afa+", "+70068afb+", "file"),
+        ("nsm = { socket", "extra = 1\nnsm = { socket", "file"),
         ("\"/run/narthex\"", "\"run\"", "runtime_directory"),
         ("\"/run/nsm.sock\"", "\"nsm.sock\"", "nsm.socket"),
         ("threshold = 2", "threshold = 1", "file"),
@@ -322,6 +315,24 @@ fn an_enclave_takes_no_socket_and_shows_no_output() {
     assert_eq!(field(&older, Mode::Local, Privileges::Root), Ok(()));
     let refused = Err(String::from("gate.insecure_older_landlock"));
     assert_eq!(field(&older, Mode::Enclave, Privileges::Root), refused);
+}
+
+#[test]
+fn an_enclave_does_not_run_without_the_log() {
+    let device = SOUND.replace("nsm = { socket = \"/run/nsm.sock\" }\n", "");
+    let enclave = |text: &str| Config::parse(text).unwrap().check_mode(Mode::Enclave);
+    assert_eq!(enclave(&device), Ok(()));
+    let insecure = format!("insecure_without_ledger = true\n{device}");
+    for text in [insecure.clone(), insecure.replace(LOG, "")] {
+        let error = enclave(&text).unwrap_err();
+        assert_eq!(error.field, "insecure_without_ledger");
+        assert!(error.rule.contains("--local only"), "{error}");
+        let config = Config::parse(&text).unwrap();
+        assert_eq!(config.check_mode(Mode::Local), Ok(()));
+    }
+    // Saying that it is not insecure is not a log.
+    let neither = format!("insecure_without_ledger = false\n{device}").replace(LOG, "");
+    assert_eq!(Config::parse(&neither).unwrap_err().field, "trust.log");
 }
 
 #[test]

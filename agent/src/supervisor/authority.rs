@@ -6,9 +6,10 @@
 //! it: [`FreshCall`] comes out of [`Authority::judge`] only after that.
 
 use narthex_channel::diagnostics::{
-    BundleInForce, CallRequest, Decisions, LogCheck, ReleaseState, SessionStatement,
+    BundleInForce, CallRequest, Decisions, ReleaseState, SessionStatement,
 };
 use narthex_channel::{Digest384, HandshakeHash, Message, UnixMillis};
+use narthex_ledger::LogReason;
 use narthex_policy::{
     BootId, FreshCall, OrderContext, PersonName, Policy, Reason, Refusal, ReleaseStatus,
     SessionHash, SignedCall, SignedFile, SignedOrder, Succession, UsedCalls,
@@ -19,6 +20,7 @@ use super::reason::CallRefusal;
 use super::sessions::{Attested, Session, SessionRefusal, Sessions};
 use crate::config::GateConfig;
 use crate::decisions::{Decision, DecisionChain, Outcome};
+use crate::log::{LogGuard, LogTime, LoggedPolicy, SuccessorRefusal};
 use crate::rate::Buckets;
 use crate::trusted_time::BootMillis;
 
@@ -57,22 +59,26 @@ pub enum KeysWithheld {
 /// The authority of one boot.
 pub struct Authority {
     identity: Identity,
-    policy: Policy,
+    in_force: LoggedPolicy,
     boot_bundle: Digest384,
     sessions: Sessions,
     used: UsedCalls,
     operators: Buckets<PersonName>,
     chain: DecisionChain,
+    witnessed: Option<UnixMillis>,
+    successor_withheld: Option<LogReason>,
 }
 
 impl Authority {
     /// Starts with the policy that was verified at boot and extended into PCR16.
-    pub fn new(identity: Identity, policy: Policy, limits: &GateConfig, now: Now) -> Self {
+    pub fn new(identity: Identity, policy: LoggedPolicy, limits: &GateConfig, now: Now) -> Self {
         let max_sessions = usize::from(limits.connections);
         Self {
             identity,
-            boot_bundle: Digest384::from_bytes(policy.digest().0),
-            policy,
+            boot_bundle: Digest384::from_bytes(policy.policy().digest().0),
+            witnessed: policy.seen().and_then(|seen| seen.floor),
+            successor_withheld: None,
+            in_force: policy,
             sessions: Sessions::new(max_sessions, limits.sessions_per_minute, now.boot),
             used: UsedCalls::new(MAX_ORDERS).with_max_orders_per_person(MAX_ORDERS_PER_OPERATOR),
             operators: Buckets::new(limits.calls_per_minute, MAX_OPERATORS),
@@ -87,7 +93,27 @@ impl Authority {
 
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        self.in_force.policy()
+    }
+
+    /// The log, as the bundle in force has it.
+    pub fn log(&self) -> &LogGuard {
+        self.in_force.log()
+    }
+
+    /// When the log's witnesses last saw that the bundle in force is the one in force. `None` without a log.
+    pub fn current_at(&self) -> Option<UnixMillis> {
+        self.in_force.seen().map(|seen| seen.at)
+    }
+
+    /// Why the newest successor that was offered is not in force, though its signatures hold: the log's word.
+    pub fn successor_withheld(&self) -> Option<LogReason> {
+        self.successor_withheld
+    }
+
+    /// The latest moment at which a quorum of the log's witnesses is known to have signed: a floor of trusted time.
+    pub fn witnessed(&self) -> Option<UnixMillis> {
+        self.witnessed
     }
 
     /// SHA-384 of the bundle in PCR16.
@@ -97,7 +123,7 @@ impl Authority {
 
     /// SHA-384 of the bundle in force.
     pub fn bundle_in_force(&self) -> Digest384 {
-        Digest384::from_bytes(self.policy.digest().0)
+        Digest384::from_bytes(self.policy().digest().0)
     }
 
     /// The chain of decisions.
@@ -113,7 +139,7 @@ impl Authority {
     /// What the policy in force says of this enclave's own release.
     pub fn release_state(&self, now: Now) -> ReleaseState {
         match self
-            .policy
+            .policy()
             .release_for(&self.identity.measurements, now.policy())
         {
             Ok(release) => match release.status {
@@ -131,7 +157,7 @@ impl Authority {
 
     /// Whether the bundle in force has expired.
     pub fn is_expired(&self, now: Now) -> bool {
-        self.policy.is_expired(now.policy())
+        self.policy().is_expired(now.policy())
     }
 
     /// Whether this enclave may be given keys now: the bundle in force has not expired, and lists this release as
@@ -159,11 +185,10 @@ impl Authority {
             boot_bundle: self.boot_bundle,
             bundle_in_force: BundleInForce {
                 digest: self.bundle_in_force(),
-                version: self.policy.bundle().version,
+                version: self.policy().bundle().version,
             },
             release: self.release_state(now),
-            // The configuration is refused unless it says so; see `config::check`.
-            log_check: LogCheck::InsecureWithoutLedger,
+            log_check: self.log().log_check(),
             decisions: Decisions {
                 accepted: self.chain.accepted(),
                 refused: self.chain.refused(),
@@ -277,11 +302,11 @@ impl Authority {
             approvals,
             call,
             call_signature,
-            // Skipped: `insecure_without_ledger`. The statement and every result say so.
-            log_proof: _,
+            log_proof,
         } = CallRequest::from_bytes(content)?;
         seen.order = Some(Digest384::of(&order));
-        let order = SignedOrder {
+        let proof = self.log().open_order(log_proof.as_deref(), now.trusted)?;
+        let signed = SignedOrder {
             bytes: order,
             signature: order_signature.as_str().to_owned(),
             approvals: approvals
@@ -296,15 +321,21 @@ impl Authority {
             instance_id: self.identity.instance_id(),
             boot_id: &boot_id,
             measurements: &self.identity.measurements,
+            logged: proof
+                .as_ref()
+                .map(|proof| narthex_policy::UnixMillis(proof.logged().0)),
         };
-        let order = self.policy.authorise_order(&order, &context)?;
+        let order = self.policy().authorise_order(&signed, &context)?;
+        // Only now is the order something that a known person signed, and taken apart.
+        let logged = self.log().check_order(proof, &signed)?;
+        self.learn(logged);
         let call = SignedCall {
             bytes: call,
             signature: call_signature.as_str().to_owned(),
         };
         let session = SessionHash(*handshake_hash.as_bytes());
         let call = self
-            .policy
+            .policy()
             .authorise_call(&order, &call, &session, now.policy())?;
         if call.action().is_write() {
             self.require_release_in_good_standing(call.action(), now)?;
@@ -328,21 +359,49 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes the bundles of the untrusted source that follow, as many as hold, and records the decision about
-    /// each: see [`Policy::succeed_chain`].
+    /// Takes the bundles of the untrusted source that follow, as many as hold, if `currency` shows that the log
+    /// names the last of them as the one in force; records the decision about each. See
+    /// [`Policy::succeed_chain`].
     ///
     /// # Errors
     ///
-    /// The policy's refusal; the bundle in force stays.
-    pub fn succeed(&mut self, chain: &[SignedFile], now: Now) -> Result<Vec<Succession>, Refusal> {
-        let result = self.policy.succeed_chain(chain, now.policy());
+    /// [`SuccessorRefusal`]; the bundle in force stays.
+    pub fn succeed(
+        &mut self,
+        chain: &[SignedFile],
+        currency: Option<&[u8]>,
+        now: Now,
+    ) -> Result<Vec<Succession>, SuccessorRefusal> {
+        let result = self.in_force.succeed(chain, currency, now.trusted);
         match &result {
-            Ok(taken) => taken
-                .iter()
-                .for_each(|_| self.record_statement("policy.bundle", None, now)),
-            Err(refusal) => self.record_statement("policy.bundle", Some(refusal), now),
+            Ok(taken) => {
+                self.successor_withheld = None;
+                self.learn(self.in_force.seen());
+                taken
+                    .iter()
+                    .for_each(|_| self.record_event(Outcome::Accepted, "policy.bundle", now));
+            }
+            Err(refusal) => {
+                if let SuccessorRefusal::Log(reason) = refusal {
+                    self.successor_withheld = Some(*reason);
+                }
+                self.record_event(Outcome::Refused, refusal.id(), now);
+            }
         }
         result
+    }
+
+    /// Hears that no successor is on offer, and takes what `currency` says about the bundle in force.
+    pub fn confirm(&mut self, currency: Option<&[u8]>, now: Now) {
+        self.successor_withheld = None;
+        self.in_force.confirm(currency, now.trusted);
+        self.learn(self.in_force.seen());
+    }
+
+    /// Takes note of when the log's witnesses signed.
+    pub fn learn(&mut self, seen: Option<LogTime>) {
+        let witnessed = seen.and_then(|seen| seen.floor);
+        self.witnessed = self.witnessed.max(witnessed);
     }
 
     /// Takes a release statement from the untrusted source, and records the decision.
@@ -351,7 +410,7 @@ impl Authority {
     ///
     /// The policy's refusal.
     pub fn add_release(&mut self, file: &SignedFile, now: Now) -> Result<(), Refusal> {
-        let result = self.policy.add_release(file, now.policy()).map(|_| ());
+        let result = self.in_force.add_release(file, now.trusted);
         self.record_statement("policy.release", result.as_ref().err(), now);
         result
     }
@@ -362,7 +421,7 @@ impl Authority {
     ///
     /// The policy's refusal.
     pub fn add_stop(&mut self, file: &SignedFile, now: Now) -> Result<(), Refusal> {
-        let result = self.policy.add_stop(file, now.policy());
+        let result = self.in_force.add_stop(file, now.trusted);
         self.record_statement("policy.stop", result.as_ref().err(), now);
         result
     }

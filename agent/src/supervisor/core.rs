@@ -149,6 +149,14 @@ impl Core {
         }
     }
 
+    /// Lifts trusted time to what the log's witnesses have signed, as the authority learnt it.
+    pub fn learn_time(&self) {
+        if let Some(witnessed) = self.authority.borrow().witnessed() {
+            let mut time = self.time.borrow_mut();
+            time.raise_to(witnessed, BootMillis::read());
+        }
+    }
+
     /// What the agent is doing.
     pub fn state(&self) -> State {
         if self.shutdown.borrow().is_some() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minicbor::bytes::ByteVec;
-use narthex_channel::diagnostics::{CallAnswer, LogCheck, ResultBody, Welcome};
+use narthex_channel::diagnostics::{CallAnswer, ResultBody, Welcome};
 use narthex_channel::{Digest384, HandshakeHash, Message, UnixMillis};
 use narthex_nsm::{AttestationRequest, own_document};
 use tokio::net::UnixStream;
@@ -357,11 +357,12 @@ impl Core {
     async fn answer(self: &Rc<Self>, connection: u32, content: &[u8]) -> Option<Vec<u8>> {
         let now = self.now();
         let judgement = self.authority.borrow_mut().judge(connection, content, now);
+        self.learn_time();
         let answer = match judgement {
             Ok(call) => match actions::perform(self, connection, &call).await {
                 Ok((action, fields)) => CallAnswer::Done(ResultBody {
                     action,
-                    log_check: LogCheck::InsecureWithoutLedger,
+                    log_check: self.authority.borrow().log().log_check(),
                     fields,
                 }),
                 Err(refusal) => {

@@ -12,7 +12,7 @@ use super::authority::KeysWithheld;
 use super::core::Core;
 use super::exchange::{ExchangeFailure, Peer};
 use super::jitter;
-use super::keyring::{KeyFailure, PendingRequest};
+use super::keyring::{Judges, KeyFailure, PendingRequest, SentRequest};
 use crate::decisions::Outcome;
 use crate::workload::KeyFile;
 
@@ -129,40 +129,50 @@ async fn fetch(core: &Rc<Core>) -> Result<(), FetchFailure> {
         .borrow()
         .request(statement.to_vec())
         .map_err(FetchFailure::Keys)?;
-    let mut session: Option<HandshakeHash> = None;
+    let mut sent: Option<SentRequest> = None;
     let answer = core
         .exchanger
         .exchange(&peer, async |handshake_hash| {
-            session = Some(handshake_hash);
-            compose(core, &pending, handshake_hash).await
+            let document = attest(core, &pending, handshake_hash).await?;
+            let envelope = pending.envelope(document.clone());
+            sent = Some(SentRequest {
+                handshake_hash,
+                document,
+            });
+            envelope.map_err(|error| error.id())
         })
         .await
         .map_err(FetchFailure::Exchange)?;
     let answer = Zeroizing::new(answer);
-    let Some(handshake_hash) = session else {
+    let Some(sent) = sent else {
         return Err(FetchFailure::Exchange(ExchangeFailure::Timeout));
     };
     // The release may have been revoked, or the policy have expired, while the answer was on its way. From here
     // to the order to deliver nothing else runs, and `receive` judges by the policy as it is now.
     let now = core.now();
-    core.authority
-        .borrow()
-        .may_have_keys(now)
-        .map_err(FetchFailure::Withheld)?;
-    core.keyring
-        .borrow_mut()
-        .receive(
-            &pending,
-            &handshake_hash,
-            &answer,
-            core.authority.borrow().policy(),
-            now.trusted,
-        )
-        .map_err(FetchFailure::Keys)?;
+    let seen = {
+        let authority = core.authority.borrow();
+        authority
+            .may_have_keys(now)
+            .map_err(FetchFailure::Withheld)?;
+        let judges = Judges {
+            module_id: &authority.identity().module_id,
+            policy: authority.policy(),
+            log: authority.log(),
+            now: now.trusted,
+        };
+        core.keyring
+            .borrow_mut()
+            .receive(&pending, &sent, &answer, &judges)
+            .map_err(FetchFailure::Keys)?
+    };
     core.key_status.borrow_mut().succeeded = Some(now.trusted);
-    core.authority
-        .borrow_mut()
-        .record_event(Outcome::Accepted, "keys.received", now);
+    {
+        let mut authority = core.authority.borrow_mut();
+        authority.learn(seen);
+        authority.record_event(Outcome::Accepted, "keys.received", now);
+    }
+    core.learn_time();
     core.notices.say("keys were received", "");
     let files = key_files(core);
     if let Err(error) = core.workload.deliver_keys(files).await {
@@ -187,8 +197,8 @@ fn key_service(core: &Core) -> Result<Peer, FetchFailure> {
     })
 }
 
-/// The request and a document that binds it to this session.
-async fn compose(
+/// A document that binds the request to this session.
+async fn attest(
     core: &Core,
     pending: &PendingRequest,
     handshake_hash: HandshakeHash,
@@ -199,12 +209,10 @@ async fn compose(
         nonce: None,
         public_key: None,
     };
-    let document = core
-        .module
+    core.module
         .attest(request)
         .await
-        .map_err(|error| error.id())?;
-    pending.envelope(document).map_err(|error| error.id())
+        .map_err(|error| error.id())
 }
 
 fn key_files(core: &Core) -> Vec<KeyFile> {

@@ -6,12 +6,14 @@ use narthex_channel::keys::{
     KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite, SealedKey,
 };
 use narthex_channel::{
-    Digest384, HandshakeHash, KeyName, Message, MessageError, ReasonId, RecipientKey, SealError,
-    SecretBytes, UnixMillis,
+    Digest384, HandshakeHash, KeyName, Message, MessageError, ModuleId, ReasonId, RecipientKey,
+    SealError, SecretBytes, UnixMillis,
 };
+use narthex_ledger::LogReason;
 use narthex_policy::Policy;
 
 use crate::config::{ConfigError, KeysConfig};
+use crate::log::{LogGuard, LogTime, ReleasedKeys};
 
 /// One key of the configuration.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub enum KeyFailure {
     OtherKeys,
     /// Another version than the one asked for.
     OtherVersion,
+    /// The log does not show that these keys were released to this enclave in this session.
+    Log(LogReason),
     /// A version older than the one held: the service gave back what it had replaced.
     OlderVersion,
     /// A key does not open, or is not the one its envelope names.
@@ -68,6 +72,7 @@ impl KeyFailure {
             Self::RefusedByService(_) => "keys.refused_by_service",
             Self::OtherKeys => "keys.other_keys",
             Self::OtherVersion => "keys.other_version",
+            Self::Log(reason) => reason.id(),
             Self::OlderVersion => "keys.older_version",
             Self::Seal(error) => error.id(),
             Self::Stopped => "keys.stopped",
@@ -107,6 +112,26 @@ impl PendingRequest {
         };
         Ok(envelope.to_bytes()?.to_vec())
     }
+}
+
+/// The session in which a request was sent, and the document sent with it: the log names both.
+pub struct SentRequest {
+    /// The session's handshake hash.
+    pub handshake_hash: HandshakeHash,
+    /// The document, exactly as sent.
+    pub document: Vec<u8>,
+}
+
+/// By what an answer is judged.
+pub struct Judges<'a> {
+    /// Which enclave this is.
+    pub module_id: &'a ModuleId,
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// The log as that policy has it.
+    pub log: &'a LogGuard,
+    /// Trusted time.
+    pub now: UnixMillis,
 }
 
 /// The keys wanted and held.
@@ -183,7 +208,8 @@ impl Keyring {
         Ok(PendingRequest { recipient, request })
     }
 
-    /// Takes the service's answer: all keys, or none.
+    /// Takes the service's answer: all keys, or none. Nothing is opened before the log shows that exactly these
+    /// keys were released; returns when its witnesses saw that.
     ///
     /// # Errors
     ///
@@ -191,15 +217,24 @@ impl Keyring {
     pub fn receive(
         &mut self,
         pending: &PendingRequest,
-        handshake_hash: &HandshakeHash,
+        sent: &SentRequest,
         answer: &[u8],
-        policy: &Policy,
-        now: UnixMillis,
-    ) -> Result<(), KeyFailure> {
-        // This agent runs without the log as well and says so itself: the service's mark changes nothing.
+        judges: &Judges<'_>,
+    ) -> Result<Option<LogTime>, KeyFailure> {
+        let Judges {
+            module_id,
+            policy,
+            log,
+            now,
+        } = *judges;
+        let SentRequest {
+            handshake_hash,
+            document,
+        } = sent;
+        // What the service says about its own log check changes nothing: the proof counts.
         let KeyAnswer {
             log_check: _,
-            log_proof: _,
+            log_proof,
             outcome,
         } = KeyAnswer::from_bytes(answer)?;
         let sealed = match outcome {
@@ -209,9 +244,21 @@ impl Keyring {
         if sealed.len() != self.wanted.len() {
             return Err(KeyFailure::OtherKeys);
         }
-        let opened = self.wanted.iter().zip(&sealed).map(|(wanted, sealed)| {
+        for (wanted, sealed) in self.wanted.iter().zip(&sealed) {
             self.check_identity(wanted, sealed)?;
             check_not_stopped(policy, wanted)?;
+        }
+        let released = ReleasedKeys {
+            module_id,
+            handshake_hash,
+            document,
+            request: &pending.request,
+            keys: &sealed,
+        };
+        let seen = log
+            .check_release(log_proof.as_deref(), &released, now)
+            .map_err(KeyFailure::Log)?;
+        let opened = sealed.iter().map(|sealed| {
             let bytes = pending
                 .recipient
                 .open(handshake_hash, sealed)
@@ -232,7 +279,7 @@ impl Keyring {
             Ok((name.clone(), held))
         });
         self.held = opened.collect::<Result<_, KeyFailure>>()?;
-        Ok(())
+        Ok(seen)
     }
 
     fn check_identity(&self, wanted: &WantedKey, sealed: &SealedKey) -> Result<(), KeyFailure> {

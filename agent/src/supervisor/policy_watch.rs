@@ -7,12 +7,14 @@ use std::time::Duration;
 use narthex_channel::limits::MAX_KNOWN_STATEMENTS;
 use narthex_channel::policy::{PolicyAnswer, PolicyRequest, Signed};
 use narthex_channel::{Address, Digest384, Message};
+use narthex_ledger::LogReason;
 use narthex_policy::{Reason, Refusal, SignedFile};
 
 use super::authority::{Authority, Now};
 use super::core::Core;
 use super::exchange::{ExchangeFailure, Exchanger, Peer};
 use super::jitter;
+use crate::log::SuccessorRefusal;
 
 /// Asks the source once. `since_version` and `known` say what need not be sent.
 ///
@@ -59,6 +61,8 @@ pub struct Intake {
     /// Files that were refused by the policy in force, signatures included: a file may come again with
     /// the signature that it lacked. Not judged again until the policy changes.
     refused: BTreeSet<Digest384>,
+    /// Successors that were refused for the log's proof, with that proof: they may come again with another.
+    unproved: Option<Digest384>,
 }
 
 /// What an answer changed.
@@ -70,6 +74,8 @@ pub struct Changes {
     pub releases: usize,
     /// Stop statements taken.
     pub stops: usize,
+    /// Why a successor was not taken though its signatures hold.
+    pub withheld: Option<LogReason>,
 }
 
 impl Intake {
@@ -83,7 +89,9 @@ impl Intake {
     pub fn take(&mut self, answer: &PolicyAnswer, authority: &mut Authority, now: Now) -> Changes {
         let mut changes = Changes::default();
         changes.stops += self.take_files(&answer.stops, |file| authority.add_stop(file, now));
-        changes.bundles = self.take_bundles(&answer.bundles, authority, now);
+        let currency = answer.currency.as_deref();
+        (changes.bundles, changes.withheld) =
+            self.take_bundles(&answer.bundles, currency, authority, now);
         if changes.bundles > 0 {
             // Who may sign statements may have changed: all are judged anew, and what the new bundle
             // dropped is asked for again.
@@ -99,8 +107,15 @@ impl Intake {
     }
 
     /// Judges the bundles as one chain: one that has expired leads to one that has not. What leads nowhere,
-    /// such as a bundle that was in force long ago, is passed over.
-    fn take_bundles(&mut self, bundles: &[Signed], authority: &mut Authority, now: Now) -> usize {
+    /// such as a bundle that was in force long ago, is passed over. What the log does not name as the one in force
+    /// is left: how many were taken, and why no more.
+    fn take_bundles(
+        &mut self,
+        bundles: &[Signed],
+        currency: Option<&[u8]>,
+        authority: &mut Authority,
+        now: Now,
+    ) -> (usize, Option<LogReason>) {
         let is_new = |signed: &&Signed| {
             let digest = Digest384::of(&signed.bytes);
             let digest = narthex_policy::Digest384(*digest.as_bytes());
@@ -114,26 +129,41 @@ impl Intake {
         let parts: Vec<&[u8]> = parts.iter().map(AsRef::as_ref).collect();
         let attempt = Digest384::of_parts(&parts);
         if self.refused.contains(&attempt) {
-            return 0;
+            return (0, None);
         }
         let chain: Vec<SignedFile> = new.into_iter().map(signed_file).collect();
+        if chain.is_empty() {
+            authority.confirm(currency, now);
+            return (0, None);
+        }
+        let with_proof = digest_with_proof(&attempt, currency);
+        if self.unproved == Some(with_proof) {
+            return (0, None);
+        }
         let (mut rest, mut taken, mut lasting) = (chain.as_slice(), 0, true);
         while let Some((_, after_first)) = rest.split_first() {
-            match authority.succeed(rest, now) {
+            match authority.succeed(rest, currency, now) {
                 Ok(steps) => {
                     taken += steps.len();
                     rest = rest.get(steps.len()..).unwrap_or_default();
                 }
-                Err(refusal) => {
+                Err(SuccessorRefusal::Policy(refusal)) => {
                     lasting &= is_lasting(&refusal);
                     rest = after_first;
                 }
+                Err(SuccessorRefusal::Log(reason)) => {
+                    // Time cures a proof from the future only; any other is not judged again.
+                    if reason != LogReason::Future {
+                        self.unproved = Some(with_proof);
+                    }
+                    return (taken, Some(reason));
+                }
             }
         }
-        if taken == 0 && lasting && !chain.is_empty() {
+        if taken == 0 && lasting {
             self.remember_refused(attempt);
         }
-        taken
+        (taken, None)
     }
 
     fn take_files(
@@ -181,6 +211,15 @@ fn is_lasting(refusal: &Refusal) -> bool {
     )
 }
 
+fn digest_with_proof(attempt: &Digest384, proof: Option<&[u8]>) -> Digest384 {
+    let proof = proof.map(Digest384::of);
+    let parts: Vec<&[u8]> = std::iter::once(attempt)
+        .chain(&proof)
+        .map(|part| part.as_ref())
+        .collect();
+    Digest384::of_parts(&parts)
+}
+
 fn digest_with_signatures(digest: &Digest384, signed: &Signed) -> Digest384 {
     let signatures: Vec<Digest384> = signed
         .signatures
@@ -225,7 +264,15 @@ async fn look(core: &Rc<Core>, intake: &mut Intake) {
                 bundles,
                 releases,
                 stops,
+                withheld,
             } = changes;
+            core.learn_time();
+            if let Some(reason) = withheld {
+                core.notices.say(
+                    "a successor bundle is not taken: the log does not show that it is in force",
+                    reason.id(),
+                );
+            }
             for (count, what) in [
                 (bundles, "a successor bundle is in force"),
                 (releases, "a release statement was taken"),

@@ -1,6 +1,7 @@
 //! Why the supervisor refuses a call: the one place that says what an operator learns.
 
 use narthex_channel::{MessageError, ReasonId};
+use narthex_ledger::LogReason;
 use narthex_policy::Refusal;
 
 use super::sessions::SessionRefusal;
@@ -15,6 +16,8 @@ pub enum CallRefusal {
     Message(MessageError),
     /// Order or call, by the policy.
     Policy(narthex_policy::Reason),
+    /// The log does not show that the order was logged as accepted.
+    Log(LogReason),
     /// The operator called too often in this minute.
     RateLimited,
     /// Something is to be changed, and the release that is running was revoked.
@@ -32,6 +35,7 @@ impl CallRefusal {
             Self::Session(refusal) => refusal.id(),
             Self::Message(error) => error.id(),
             Self::Policy(reason) => reason.id(),
+            Self::Log(reason) => reason.id(),
             Self::RateLimited => "call.rate_limited",
             Self::ReleaseRevoked => "call.release_revoked",
             Self::NothingToActOn => "call.nothing_to_act_on",
@@ -48,6 +52,12 @@ impl CallRefusal {
 impl From<SessionRefusal> for CallRefusal {
     fn from(refusal: SessionRefusal) -> Self {
         Self::Session(refusal)
+    }
+}
+
+impl From<LogReason> for CallRefusal {
+    fn from(reason: LogReason) -> Self {
+        Self::Log(reason)
     }
 }
 

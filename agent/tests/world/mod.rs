@@ -3,17 +3,23 @@
 
 #![allow(dead_code, unreachable_pub)] // Each test program uses a part of it.
 
+pub mod log;
 pub mod peers;
 pub mod process;
 
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use log::{SharedLog, TestLog};
 use narthex_agent::config::Config;
+use narthex_agent::log::{LogRule, LoggedPolicy};
+use narthex_agent::supervisor::identity::Identity;
 use narthex_channel::diagnostics::CallRequest;
-use narthex_channel::{ArmoredSignature, HandshakeHash};
+use narthex_channel::policy::PolicyAnswer;
+use narthex_channel::{ArmoredSignature, HandshakeHash, ModuleId};
 use narthex_policy::{
-    Action, BootId, Call, Digest384, Namespace, Parameters, SessionHash, SignedFile, SigningKey,
-    UnixMillis,
+    Action, BootId, Call, Digest384, Measurements, Namespace, Parameters, Pcr, Policy, SessionHash,
+    SignedFile, SigningKey, UnixMillis,
 };
 
 /// One hour in milliseconds.
@@ -30,6 +36,21 @@ pub fn module_id() -> String {
     narthex_nsm::mock::MockConfig::example()
         .identity
         .module_id()
+}
+
+/// The mock's example enclave in the boot `boot_id`.
+pub fn identity(boot_id: BootId) -> Identity {
+    let [pcr0, pcr1, pcr2] = measurements().map(|hex| Pcr::from_hex(&hex).expect("hex"));
+    Identity {
+        module_id: ModuleId::new(&module_id()).expect("module id"),
+        boot_id: narthex_channel::diagnostics::BootId(boot_id.0),
+        measurements: Measurements {
+            pcr0,
+            pcr1,
+            pcr2,
+            pcr8: None,
+        },
+    }
 }
 
 /// The system's time; the mock NSM runs on it.
@@ -51,11 +72,26 @@ pub struct World {
     pub commitments: Vec<(String, u32, String)>,
     /// When bundles expire.
     pub bundle_expires: UnixMillis,
+    /// The log. Without one the configuration says `insecure_without_ledger`.
+    pub log: Option<SharedLog>,
 }
 
 impl World {
-    /// New people, an hour ago.
+    /// New people, an hour ago, and a log with two witnesses who both sign.
     pub fn new() -> Self {
+        Self::with_log(TestLog::new(2, 2))
+    }
+
+    /// The same without a log.
+    pub fn without_ledger() -> Self {
+        Self {
+            log: None,
+            ..Self::new()
+        }
+    }
+
+    /// The same with this log.
+    pub fn with_log(log: TestLog) -> Self {
         let names = ["alice", "bob", "carol", "olga", "oscar", "mallory"];
         let key = || SigningKey::generate_ed25519().expect("randomness");
         let issued = UnixMillis((system_now().0 - HOUR) / 1000 * 1000);
@@ -65,7 +101,14 @@ impl World {
             static_key: [9; 32],
             commitments: Vec::new(),
             bundle_expires: UnixMillis(issued.0 + 1000 * HOUR),
+            log: Some(Arc::new(Mutex::new(log))),
         }
+    }
+
+    /// The log.
+    pub fn log(&self) -> MutexGuard<'_, TestLog> {
+        let log = self.log.as_ref().expect("a log");
+        log.lock().expect("not poisoned")
     }
 
     fn key(&self, name: &str) -> &SigningKey {
@@ -150,9 +193,12 @@ impl World {
              [[release_authority]]\nnames = [\"app\"]\nsigners = [\"alice\", \"bob\", \"carol\"]\n\
              threshold = 2\n\n\
              [stop]\nsigners = [\"alice\", \"bob\", \"carol\"]\nthreshold = 1\n\n\
-             {commitments}[key_service]\nstatic_key = \"{}\"\n",
+             {commitments}[key_service]\nstatic_key = \"{}\"\n\n{}",
             read.join(", "),
-            hex::encode(self.static_key)
+            hex::encode(self.static_key),
+            self.log
+                .as_ref()
+                .map_or_else(String::new, |_| self.log().table()),
         );
         self.signed(text, Namespace::Policy, signers)
     }
@@ -198,8 +244,12 @@ impl World {
     /// The `[trust]` table of the agent's configuration.
     pub fn trust(&self) -> String {
         let mut text = String::from(
-            "[trust]\nproject = \"agent-tests\"\nthreshold = 2\nminimum_bundle_version = 1\n\n",
+            "[trust]\nproject = \"agent-tests\"\nthreshold = 2\nminimum_bundle_version = 1\n",
         );
+        if self.log.is_some() {
+            text += &format!("log = \"{}\"\n", self.log().verifier_key());
+        }
+        text += "\n";
         for name in ["alice", "bob", "carol"] {
             text += &format!(
                 "[[trust.reviewer]]\nname = \"{name}\"\nkeys = [\"{}\"]\n\n",
@@ -217,10 +267,55 @@ impl World {
     /// The text of [`World::config`].
     pub fn config_text(&self, more: &str) -> String {
         format!(
-            "insecure_without_ledger = true\n\n{}[policy]\nsource = \"tcp:127.0.0.1:9\"\n\n\
+            "{}\n{}[policy]\nsource = \"tcp:127.0.0.1:9\"\n\n\
              [gate]\nlisten = \"tcp:127.0.0.1:0\"\n\n{more}",
+            self.ledger_switch(),
             self.trust()
         )
+    }
+
+    /// The line of the configuration that this world needs about the log.
+    pub fn ledger_switch(&self) -> &'static str {
+        if self.log.is_some() {
+            ""
+        } else {
+            "insecure_without_ledger = true\n"
+        }
+    }
+
+    /// The log's proof that `bundle` is in force, cosigned when everything was issued.
+    pub fn currency(&self, bundle: &SignedFile) -> Option<Vec<u8>> {
+        self.currency_at(bundle, self.issued.0)
+    }
+
+    /// The same, cosigned at `millis`.
+    pub fn currency_at(&self, bundle: &SignedFile, millis: u64) -> Option<Vec<u8>> {
+        self.log.as_ref()?;
+        let version = log::version_of(bundle);
+        let proof = self.log().current(&bundle.bytes, version, millis);
+        Some(log::text(&proof))
+    }
+
+    /// What the policy source of this world answers: `bundles`, the last of which is in force.
+    pub fn answer(&self, bundles: &[&SignedFile], releases: &[&SignedFile]) -> PolicyAnswer {
+        let wired = |files: &[&SignedFile]| files.iter().map(|file| peers::wire(file)).collect();
+        PolicyAnswer {
+            bundles: wired(bundles),
+            releases: wired(releases),
+            stops: Vec::new(),
+            currency: bundles.last().and_then(|bundle| self.currency(bundle)),
+        }
+    }
+
+    /// `bundle` as an agent takes it at boot.
+    pub fn booted(&self, bundle: &SignedFile, now: UnixMillis) -> LoggedPolicy {
+        let config = self.config("");
+        let chain = std::slice::from_ref(bundle);
+        let policy = Policy::from_anchor(&config.trust, chain, now).expect("policy");
+        let rule = LogRule::new(config.insecure_without_ledger);
+        let now = narthex_channel::UnixMillis(now.0);
+        LoggedPolicy::judge(rule, policy, self.currency(bundle).as_deref(), &[], now)
+            .expect("current")
     }
 
     /// A read order for all read actions, by `requester`.
@@ -278,17 +373,25 @@ impl World {
             parameters,
         };
         let call = call.encode();
-        let signature = |text: String| ArmoredSignature::new(&text).expect("armoured");
+        let signature = |text: &String| ArmoredSignature::new(text).expect("armoured");
+        let order_signature = self.sign(caller, Namespace::Order, &order);
+        let approvals: Vec<String> = approvers
+            .iter()
+            .map(|name| self.sign(name, Namespace::Approve, &order))
+            .collect();
+        // As `narthex order submit` does before: the log accepts the order when it was issued.
+        let log_proof = self.log.as_ref().map(|_| {
+            let millis = self.issued.0;
+            let mut log = self.log();
+            log::text(&log.order(&order, &order_signature, &approvals, millis))
+        });
         CallRequest {
-            order_signature: signature(self.sign(caller, Namespace::Order, &order)),
-            approvals: approvers
-                .iter()
-                .map(|name| signature(self.sign(name, Namespace::Approve, &order)))
-                .collect(),
-            call_signature: signature(self.sign(caller, Namespace::Call, &call)),
+            order_signature: signature(&order_signature),
+            approvals: approvals.iter().map(signature).collect(),
+            call_signature: signature(&self.sign(caller, Namespace::Call, &call)),
             order,
             call,
-            log_proof: None,
+            log_proof,
         }
     }
 }

@@ -18,6 +18,8 @@ use narthex_nsm::mock::{MockConfig, MockNsm};
 use narthex_policy::SignedFile;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::log::SharedLog;
+
 /// A mock NSM in this process.
 pub fn mock_nsm() -> Arc<MockNsm> {
     Arc::new(MockNsm::new(
@@ -74,6 +76,8 @@ pub fn policy_source(answer: SharedAnswer) -> String {
 pub enum KeyConduct {
     /// Releases these bytes as version 1 of every key asked for.
     Release(Vec<u8>),
+    /// The same, without a word to the log.
+    ReleaseUnlogged(Vec<u8>),
     /// Refuses.
     Refuse,
 }
@@ -88,14 +92,18 @@ pub struct KeyService {
 }
 
 /// Starts a key service with `secret` on its own thread.
-pub fn key_service(secret: &[u8; 32], conduct: KeyConduct) -> (String, KeyService) {
+pub fn key_service(
+    secret: &[u8; 32],
+    conduct: KeyConduct,
+    log: Option<SharedLog>,
+) -> (String, KeyService) {
     let service = KeyService {
         conduct: Arc::new(Mutex::new(conduct)),
         requests: Arc::default(),
     };
     let (secret, shared) = (*secret, service.clone());
     let address = server(move |stream| {
-        let service = shared.clone();
+        let (service, log) = (shared.clone(), log.clone());
         async move {
             let secret = StaticSecret::from_bytes(&secret);
             let accepting = Accepting::Keys { secret: &secret };
@@ -117,7 +125,11 @@ pub fn key_service(secret: &[u8; 32], conduct: KeyConduct) -> (String, KeyServic
                 KeyConduct::Refuse => answered(KeyOutcome::Refused {
                     reason: ReasonId::from_static("key.account"),
                 }),
-                KeyConduct::Release(bytes) => release(&envelope, &session, &bytes),
+                KeyConduct::Release(bytes) => {
+                    let answer = release(&envelope, &session, &bytes);
+                    logged(log.as_ref(), &session, &envelope, answer)
+                }
+                KeyConduct::ReleaseUnlogged(bytes) => release(&envelope, &session, &bytes),
             };
             let _ = connection.send_message(&answer).await;
             let _ = connection.close().await;
@@ -144,6 +156,20 @@ pub fn release(envelope: &KeyRequestEnvelope, session: &HandshakeHash, bytes: &[
         .expect("seal")
     });
     answered(KeyOutcome::Released(sealed.collect()))
+}
+
+fn logged(
+    log: Option<&SharedLog>,
+    session: &HandshakeHash,
+    envelope: &KeyRequestEnvelope,
+    answer: KeyAnswer,
+) -> KeyAnswer {
+    let Some(log) = log else {
+        return answer;
+    };
+    let (module_id, now) = (super::module_id(), super::system_now().0);
+    let mut log = log.lock().unwrap();
+    log.answer(&module_id, session, envelope, answer, now)
 }
 
 /// The answer of a service that runs without the log.

@@ -20,6 +20,7 @@ use crate::moment::now_to_the_second;
 use crate::orders::{AnyOrder, OrderOnDisk, head, person_name, write_signed};
 use crate::output::Output;
 use crate::policy_directory::HeldPolicy;
+use crate::receipt::Receipt;
 use crate::session::armored;
 use crate::transport::{Conversation, run_to_completion};
 
@@ -53,20 +54,81 @@ pub(crate) fn keys(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
             .collect::<Outcome<_>>()?,
         payload: planned.payload,
     };
-    let answer = administer(service, &static_key, &request, call.timeout)?;
-    show::show(&arguments.operation, &answer, output)
+    let answered = administer(service, &static_key, &request, call.timeout)?;
+    let body = answered.body(&held, call.proof.as_deref(), output)?;
+    show::show(&arguments.operation, &body, output)
+}
+
+/// The service's answer, and the proof that it was logged.
+pub(crate) struct Answered {
+    answer: AdministrationAnswer,
+}
+
+impl Answered {
+    /// What was done, with `log` added where it was logged. The proof, of a refusal too, is written
+    /// to `proof`.
+    ///
+    /// # Errors
+    /// The service's reason; `answer.malformed`; `log.*` for a proof that does not hold; `file.*`.
+    pub(crate) fn body(
+        self,
+        held: &HeldPolicy,
+        proof: Option<&Path>,
+        output: &Output,
+    ) -> Outcome<Value> {
+        let (log_proof, decided) = match self.answer {
+            AdministrationAnswer::Done { body, log_proof } => (log_proof, Ok(body)),
+            AdministrationAnswer::Refused { reason, log_proof } => (log_proof, Err(reason)),
+        };
+        let receipt = Receipt::read(held, log_proof.as_deref());
+        let body = match decided {
+            Ok(body) => body,
+            // What was refused is refused, whatever came with it.
+            Err(reason) => {
+                if let Ok(Some(receipt)) = &receipt {
+                    output.say(format_args!("narthex: the refusal is {}", receipt.words()));
+                    if let Some(path) = proof {
+                        receipt.write(path)?;
+                    }
+                }
+                return Err(refused(reason.as_str()));
+            }
+        };
+        let mut body: Value = serde_json::from_slice(&body).map_err(|error| {
+            Failure::refused(
+                "answer.malformed",
+                format!("the service's answer is not JSON: {error}"),
+            )
+        })?;
+        // It was done by now, so the answer is shown in any case: a backup must not be lost for it.
+        match receipt {
+            Err(failure) => output.say(failure),
+            Ok(None) if proof.is_some() => output.say(crate::receipt::none()),
+            Ok(None) => {}
+            Ok(Some(receipt)) => {
+                if let Some(path) = proof {
+                    receipt.write(path)?;
+                }
+                output.say(format_args!("narthex: logged as {}", receipt.words()));
+                if let Value::Object(members) = &mut body {
+                    members.insert("log".to_owned(), receipt.to_json());
+                }
+            }
+        }
+        Ok(body)
+    }
 }
 
 /// Delivers policy files; each is judged by its own signatures.
 ///
 /// # Errors
-/// The service's reason, and what the channel says.
+/// What the channel says.
 pub(crate) fn deliver(
     service: &Address,
     static_key: &StaticKey,
     files: &PolicyDelivery,
     silence: Duration,
-) -> Outcome<Value> {
+) -> Outcome<Answered> {
     administer(service, static_key, files, silence)
 }
 
@@ -76,26 +138,17 @@ fn administer<M: Message>(
     static_key: &StaticKey,
     request: &M,
     silence: Duration,
-) -> Outcome<Value> {
+) -> Outcome<Answered> {
     let opening = Opening::Administration {
         service: StaticPublic::from_bytes(static_key.0),
     };
-    let answer = run_to_completion(async {
+    run_to_completion(async {
         let mut conversation = Conversation::open(service, &opening, silence).await?;
         conversation.send(request).await?;
         let answer: AdministrationAnswer = conversation.receive().await?;
         conversation.close().await;
-        Ok(answer)
-    })?;
-    match answer {
-        AdministrationAnswer::Done { body, .. } => serde_json::from_slice(&body).map_err(|error| {
-            Failure::refused(
-                "answer.malformed",
-                format!("the service's answer is not JSON: {error}"),
-            )
-        }),
-        AdministrationAnswer::Refused { reason, .. } => Err(refused(reason.as_str())),
-    }
+        Ok(Answered { answer })
+    })
 }
 
 /// The service's static key, from the bundle in force.
@@ -185,6 +238,10 @@ fn refused(reason: &str) -> Failure {
         ),
         "order.reused" => failure.next("an order is used once; leave --order out to make a new one"),
         "order.expired" => failure.next("make a new order"),
+        "log.quorum" => failure.next(
+            "too few witnesses have cosigned in time, so the answer was withheld; the service's /readyz \
+             names those that are missing. Look at the log before you ask again",
+        ),
         "order.role" => failure.next("no role of yours allows this; the reviewers' bundle says who may"),
         "order.delay" => failure.next("the policy asks for a delay that is not over; send it again later"),
         "bundle.expired" => failure.next("the policy has expired: its reviewers sign a new bundle"),

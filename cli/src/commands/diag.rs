@@ -28,6 +28,10 @@ Examples:
   narthex diag vsock:16:5000 health memory --order shift.order.toml --key ~/.ssh/id_ed25519 \\
       --policy policy/ --release shop --enclave i-0123456789abcdef0-enc0123456789abcdef --json
 
+Where the policy names a log, the agent acts only under an order that the log holds: `narthex order submit` writes
+the proof beside the order, and it is taken from there. What the agent states about itself goes to the log
+afterwards (--submissions), or into a folder until it can (--keep-statement, `narthex log submit-statement`).
+
 Every call has a counter that is used once under an order; the next free one is remembered in
 $XDG_STATE_HOME/narthex (or ~/.local/state/narthex), so that running the same line again works.")]
 pub(crate) struct Arguments {
@@ -50,6 +54,10 @@ pub(crate) struct Arguments {
     /// An approval that is kept elsewhere; may be repeated
     #[arg(long, value_name = "SIG")]
     pub(crate) approval: Vec<PathBuf>,
+
+    /// The proof that the order was logged, instead of FILE.proof beside it
+    #[arg(long, value_name = "FILE", requires = "order")]
+    pub(crate) proof: Option<PathBuf>,
 
     /// Your SSH key: signs each call
     #[arg(long, value_name = "KEY", required_unless_present = "status")]
@@ -74,6 +82,14 @@ pub(crate) struct Arguments {
     /// Give up when the agent is silent for this long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "15s")]
     pub(crate) timeout: Duration,
+
+    /// Afterwards, hand the agent's session statement in to the log: the service's address for submissions
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) submissions: Option<Address>,
+
+    /// Keep the session statement in this folder, when --submissions is not given or cannot be reached
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep_statement: Option<PathBuf>,
 
     /// Trust the development root in this file: documents of `narthex mock-nsm` pass
     #[cfg(feature = "dev-root")]

@@ -191,6 +191,15 @@ pub(crate) struct CallArguments {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s", help_heading = "Policy and service")]
     pub(crate) timeout: Duration,
 
+    /// Write the proof that it was logged to this file; one that is there is replaced
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Policy and service",
+        conflicts_with = "write_order"
+    )]
+    pub(crate) proof: Option<PathBuf>,
+
     /// Your name in the policy
     #[arg(
         long = "as",

@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod diag;
 pub(crate) mod inspect;
 pub(crate) mod keys;
+pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod mock_nsm;
 pub(crate) mod order;

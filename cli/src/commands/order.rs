@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
+use narthex_channel::Address;
 
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -20,7 +21,10 @@ use super::signing_arguments::SignArguments;
     arg_required_else_help = true,
     after_help = "\
 A read order covers a shift: actions that look, up to 12 hours. A write order names one change to one boot
-of one enclave, and needs the approvals that the policy asks for, never the requester's own."
+of one enclave, and needs the approvals that the policy asks for, never the requester's own.
+
+Where the policy names a log, no agent acts under an order that the log does not hold as accepted: submit it
+first. The proof stays good for as long as the order does, also while the log cannot be reached."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -32,6 +36,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     New(Box<NewArguments>),
     Approve(ApproveCommand),
+    Submit(SubmitArguments),
     Show(ShowArguments),
     Verify(VerifyArguments),
 }
@@ -114,6 +119,42 @@ pub(crate) struct ApproveCommand {
     pub(crate) sign: SignArguments,
 }
 
+/// Have an order judged and logged, and keep the proof that agents ask for.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  narthex order submit shift.order.toml --policy policy/ --service tcp:10.0.0.5:7002
+  narthex diag vsock:16:5000 health --order shift.order.toml …       # takes shift.order.toml.proof by itself
+
+The proof (a C2SP tlog-proof file) goes to FILE.proof, the approvals as they were logged to FILE.approvals: keep both
+beside the order. Submitting again gives a fresh proof of the same entry. A refusal is an entry, too; its proof goes to
+FILE.refused.proof, and the order may be submitted again with more approvals.")]
+pub(crate) struct SubmitArguments {
+    /// The order; its signatures are read from the files FILE.PERSON.sig beside it
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// An approval that is kept elsewhere; may be repeated
+    #[arg(long, value_name = "SIG")]
+    pub(crate) approval: Vec<PathBuf>,
+
+    /// Your policy directory: names the service's key, the log and its witnesses
+    #[arg(long, value_name = "DIR")]
+    pub(crate) policy: PathBuf,
+
+    /// SHA-384 of the policy's first bundle; without it the directory itself is trusted
+    #[arg(long, value_name = "HEX", value_parser = parse_hex)]
+    pub(crate) genesis: Option<std::vec::Vec<u8>>,
+
+    /// The service's address for submissions
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) service: Address,
+
+    /// Give up when the service is silent for this long: it waits for witnesses
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "40s")]
+    pub(crate) timeout: Duration,
+}
+
 /// Show an order in words.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -125,15 +166,21 @@ pub(crate) struct ShowArguments {
     pub(crate) file: PathBuf,
 }
 
-/// Check an order and its approvals against the policy you hold, as an enclave would.
+/// Check an order, its approvals and its proof against the policy you hold, as an enclave would.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex order verify restart.order.toml --policy policy/")]
+  narthex order verify restart.order.toml --policy policy/
+
+An order that was not submitted yet is judged without a proof, and that is said.")]
 pub(crate) struct VerifyArguments {
     /// The order; its signatures are read from the files FILE.PERSON.sig beside it
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    /// The proof that it was logged, instead of FILE.proof
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proof: Option<PathBuf>,
 
     /// An approval that is kept elsewhere; may be repeated
     #[arg(long, value_name = "SIG")]
@@ -157,6 +204,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     match &arguments.command {
         Command::New(arguments) => crate::orders::new(arguments, output),
         Command::Approve(arguments) => crate::orders::approve(&arguments.sign, output),
+        Command::Submit(arguments) => crate::orders::submit(arguments, output),
         Command::Show(arguments) => crate::orders::show(arguments, output),
         Command::Verify(arguments) => crate::orders::verify(arguments, output),
     }

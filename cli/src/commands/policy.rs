@@ -49,9 +49,12 @@ pub(crate) enum Command {
 /// Start a policy directory with a first bundle to edit, review and sign.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   narthex policy init policy/ --project shop --reviewer alice=alice.pub --reviewer bob=bob.pub \\
       --operator carol=carol.pub
+  narthex policy init policy/ --project shop --reviewer alice=alice.pub --reviewer bob=bob.pub \\
+      --operator carol=carol.pub --log \"$(narthex-key-service log-key --config service.toml --origin keys.example/log)\" \\
+      --witness 'customer.example/witness+5e6f7a8b+BA…' --log-reader erin=erin.pub
 
 The bundle is a file for people: read it, change it, then `narthex policy lint` and `narthex policy sign`.")]
 pub(crate) struct InitArguments {
@@ -86,6 +89,38 @@ pub(crate) struct InitArguments {
     /// How long the bundle is valid
     #[arg(long = "valid-for", value_name = "DURATION", value_parser = parse_duration, default_value = "90d")]
     pub(crate) valid_for: Duration,
+
+    #[command(flatten)]
+    pub(crate) ledger: LedgerArguments,
+}
+
+/// The log that everything goes through.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The log")]
+pub(crate) struct LedgerArguments {
+    /// The log's verifier key, as `narthex-key-service log-key` prints it, or a file with it
+    #[arg(long, value_name = "VKEY|FILE")]
+    pub(crate) log: Option<String>,
+
+    /// A witness's verifier key, as `narthex log witness-key` prints it, or a file with it; may be repeated
+    #[arg(long, value_name = "VKEY|FILE", requires = "log")]
+    pub(crate) witness: Vec<String>,
+
+    /// How many witnesses must have cosigned, instead of all
+    #[arg(long, value_name = "COUNT", requires = "witness")]
+    pub(crate) quorum: Option<usize>,
+
+    /// A person who may read the log: somebody named above, or NAME=PUBLIC_KEY_FILE; may be repeated
+    #[arg(long, value_name = "NAME[=PUBLIC_KEY_FILE]", requires = "log")]
+    pub(crate) log_reader: Vec<String>,
+
+    /// Everybody who reaches the log may read it
+    #[arg(long, requires = "log")]
+    pub(crate) anyone_may_read_log: bool,
+
+    /// A log without witnesses: its operator alone could fork it or roll it back
+    #[arg(long, requires = "log", conflicts_with = "witness")]
+    pub(crate) insecure_without_witnesses: bool,
 }
 
 /// Draft the next bundle: a copy of the newest with its version, digest and times moved on.
@@ -207,6 +242,10 @@ pub(crate) struct Delivery {
     /// Give up when the service is silent for this long
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
     pub(crate) timeout: Duration,
+
+    /// Write the proof that the delivery was logged to this file; one that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proof: Option<PathBuf>,
 }
 
 /// `NAME=FILE`.

@@ -1,13 +1,19 @@
 //! `narthex order`: orders for enclaves, and (to look at) orders for the key service.
 
+mod logged;
 mod new;
 mod on_disk;
+mod proved;
 mod show;
+mod submit;
 mod verify;
 
+pub(crate) use logged::{proof_path, read_proof};
 pub(crate) use new::{action, head, new, write_signed};
 pub(crate) use on_disk::OrderOnDisk;
+pub(crate) use proved::{LoggedOrder, parse as parse_proof};
 pub(crate) use show::show;
+pub(crate) use submit::submit;
 pub(crate) use verify::verify;
 
 use narthex_policy::{

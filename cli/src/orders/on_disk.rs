@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use narthex_policy::{SignedOrder, limits};
 
 use super::AnyOrder;
+use super::logged::read_approvals;
 use crate::failure::{Failure, Outcome};
 use crate::input::{read_file, read_text};
 use crate::policy_directory::read_signatures;
@@ -51,6 +52,18 @@ impl OrderOnDisk {
             signature,
             approvals,
         })
+    }
+
+    /// As it was submitted to the log: with the approvals that were logged, where it was.
+    ///
+    /// # Errors
+    /// `order.unsigned`; `order.approvals`.
+    pub(crate) fn as_logged(&self) -> Outcome<SignedOrder> {
+        let mut signed = self.signed()?;
+        if let Some(approvals) = read_approvals(&self.path)? {
+            signed.approvals = approvals;
+        }
+        Ok(signed)
     }
 
     /// With its signatures, as it is sent.

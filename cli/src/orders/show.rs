@@ -1,9 +1,10 @@
 //! An order in words.
 
+use narthex_ledger::Checkpoint;
 use narthex_policy::{Order, OrderHead, Parameters};
 use serde_json::{Value, json};
 
-use super::{AnyOrder, OrderOnDisk};
+use super::{AnyOrder, OrderOnDisk, parse_proof, proof_path, read_proof};
 use crate::commands::order::ShowArguments;
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -14,6 +15,12 @@ use crate::table::Table;
 /// `narthex order show`.
 pub(crate) fn show(arguments: &ShowArguments, output: &Output) -> Outcome<Exit> {
     let order = OrderOnDisk::read(&arguments.file, &[])?;
+    // A proof that cannot be read is no reason not to show the order.
+    if let Some(proof) = read_proof(&arguments.file, None)?
+        && let Err(failure) = parse_proof(&proof)
+    {
+        output.say(failure);
+    }
     output.result(&to_json(&order), || text(&order))?;
     output.say("shown as it stands; `narthex order verify` checks signatures and roles");
     Ok(Exit::Done)
@@ -39,6 +46,9 @@ pub(crate) fn to_json(order: &OrderOnDisk) -> Value {
         "expires": expires.to_string(),
         "approval_files": approvals,
     });
+    if let (Value::Object(value), Some(log)) = (&mut value, proof_json(order)) {
+        value.insert("log".to_owned(), log);
+    }
     let content = match &order.parsed {
         AnyOrder::Diagnostics(Order::Read(read)) => json!({
             "kind": "read",
@@ -67,6 +77,19 @@ pub(crate) fn to_json(order: &OrderOnDisk) -> Value {
         value.extend(content);
     }
     value
+}
+
+/// What the proof beside the order says, unchecked.
+fn proof_json(order: &OrderOnDisk) -> Option<Value> {
+    let proof = read_proof(&order.path, None).ok().flatten()?;
+    let proof = parse_proof(&proof).ok()?;
+    let head = Checkpoint::parse(proof.checkpoint.text()).ok()?;
+    Some(json!({
+        "proof": proof_path(&order.path),
+        "origin": head.origin,
+        "index": proof.index,
+        "checkpoint_size": head.size,
+    }))
 }
 
 /// The members of the JSON form in the order in which people ask.
@@ -109,6 +132,16 @@ fn text(order: &OrderOnDisk) -> String {
             Some(other) => other.to_string(),
         };
         table.row([&name.replace('_', " "), &printable(&words)]);
+    }
+    if let Some(log) = value.get("log") {
+        let member = |name: &str| log.get(name).map(Value::to_string).unwrap_or_default();
+        let origin = log.get("origin").and_then(Value::as_str).unwrap_or("");
+        let words = format!(
+            "proof of entry {} of {}",
+            member("index"),
+            printable(origin)
+        );
+        table.row(["log", &words]);
     }
     table.text()
 }

@@ -55,19 +55,28 @@ fn resolve(arguments: &InitArguments, issued: UnixMillis) -> Outcome<InitialBund
         key_administrator,
         service_key,
         valid_for,
+        ledger,
     } = arguments;
     let project = ProjectName::new(project)
         .map_err(|refusal| Failure::misuse(refusal.id(), refusal.detail()))?;
+    let reviewers = people(reviewer)?;
+    let operators = people(operator)?;
+    let key_administrators = people(key_administrator)?;
+    let everybody = reviewers
+        .iter()
+        .chain(&operators)
+        .chain(&key_administrators);
+    let named: Vec<_> = everybody.map(|person| person.name.clone()).collect();
     Ok(InitialBundle {
         project,
         issued,
         expires: issued.saturating_add(*valid_for),
-        reviewers: people(reviewer)?,
+        reviewers,
         threshold: *threshold,
-        operators: people(operator)?,
-        key_administrators: people(key_administrator)?,
+        operators,
+        key_administrators,
         static_key: service_key.as_deref().map(static_key).transpose()?,
-        ledger: None,
+        ledger: super::ledger::resolve(ledger, &named)?,
     })
 }
 
@@ -85,7 +94,7 @@ pub(super) fn static_key(bytes: &[u8]) -> Outcome<StaticKey> {
 }
 
 /// A person named twice has the keys of both files.
-fn people(named: &[(String, PathBuf)]) -> Outcome<Vec<NamedKeys>> {
+pub(super) fn people(named: &[(String, PathBuf)]) -> Outcome<Vec<NamedKeys>> {
     let mut people: Vec<NamedKeys> = Vec::new();
     for (name, path) in named {
         let name = person_name(name)?;

@@ -2,6 +2,7 @@
 
 mod describe;
 mod init;
+mod ledger;
 mod next;
 mod sign;
 mod submit;

@@ -43,7 +43,8 @@ pub(crate) fn submit(arguments: &Delivery, output: &Output) -> Outcome<Exit> {
         releases: holding(&held.directory.releases)?,
         stops: holding(&held.directory.stops)?,
     };
-    let answer = deliver(&arguments.service, &service_key, &files, arguments.timeout)?;
+    let answered = deliver(&arguments.service, &service_key, &files, arguments.timeout)?;
+    let answer = answered.body(&held, arguments.proof.as_deref(), output)?;
     output.result(&answer, || {
         let member = |path: &str| {
             answer

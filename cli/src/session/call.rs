@@ -140,7 +140,7 @@ impl<'a> Caller<'a> {
             approvals: self.approvals.clone(),
             call,
             call_signature,
-            log_proof: None,
+            log_proof: self.question.proof.clone(),
         })
     }
 }

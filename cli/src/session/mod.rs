@@ -6,6 +6,7 @@
 //! | `call.rs` | calls under an order: composed, signed, sent, answered |
 //! | `counters.rs` | which counter of an order is used next |
 //! | `show.rs` | statement and results, as JSON and as text |
+//! | `hand_in.rs` | what the agent stated, to the log or into a folder |
 //!
 //! Everything that can be known without the agent (files, names, the order) is checked before
 //! anything is connected.
@@ -13,6 +14,7 @@
 mod agent;
 mod call;
 mod counters;
+mod hand_in;
 mod show;
 
 use narthex_channel::{Opening, diagnostics::Welcome};
@@ -23,10 +25,11 @@ use crate::commands::diag::Arguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::moment::now_unix_millis;
-use crate::orders::{AnyOrder, OrderOnDisk, action};
+use crate::orders::{AnyOrder, LoggedOrder, OrderOnDisk, action, proof_path, read_proof};
 use crate::output::Output;
 use crate::policy_directory::HeldPolicy;
 use crate::signing::Signer;
+use crate::statements::SessionRecord;
 use crate::transport::{Conversation, run_to_completion};
 
 pub(crate) use call::armored;
@@ -39,7 +42,10 @@ use show::Shown;
 struct Question {
     actions: Vec<Action>,
     order: Order,
+    /// As it was logged, where it was.
     signed: SignedOrder,
+    /// The log's proof of it, as it came.
+    proof: Option<Vec<u8>>,
     signer: Signer,
 }
 
@@ -56,13 +62,16 @@ pub(crate) fn diagnostics(arguments: &Arguments, output: &Output) -> Outcome<Exi
             held.policy.bundle().expires
         ));
     }
-    let question = question(arguments)?;
+    let question = question(arguments, &held, now)?;
     let expectation = Expectation {
         held: &held,
         release: &arguments.release,
         enclave: &arguments.enclave,
     };
-    run_to_completion(session(arguments, &anchors, &expectation, question, output))
+    let (exit, record) =
+        run_to_completion(session(arguments, &anchors, &expectation, question, output))?;
+    hand_in::hand_in(arguments, &held, &record, output)?;
+    Ok(exit)
 }
 
 async fn session(
@@ -71,7 +80,7 @@ async fn session(
     expectation: &Expectation<'_>,
     question: Option<Question>,
     output: &Output,
-) -> Outcome<Exit> {
+) -> Outcome<(Exit, SessionRecord)> {
     let opening = Opening::Diagnostics;
     let mut conversation =
         Conversation::open(&arguments.address, &opening, arguments.timeout).await?;
@@ -81,8 +90,16 @@ async fn session(
     for warning in agent.warnings(expectation.held) {
         output.say(format_args!("narthex: {warning}"));
     }
+    let record = SessionRecord {
+        session: *handshake_hash.as_bytes(),
+        document: welcome.document,
+        statement: welcome.statement,
+    };
     let mut shown = Shown::new(&agent, anchors);
     if let Some(question) = question {
+        if question.proof.is_none() && !agent.insecure_without_ledger() {
+            return Err(without_proof(arguments));
+        }
         let caller = Caller::new(&question, &agent, handshake_hash)?;
         for action in &question.actions {
             match caller.ask(&mut conversation, *action, output).await? {
@@ -95,11 +112,32 @@ async fn session(
         }
     }
     conversation.close().await;
-    shown.show(output)
+    Ok((shown.show(output)?, record))
+}
+
+/// This agent acts only on what the log holds; nothing was sent to it.
+fn without_proof(arguments: &Arguments) -> Failure {
+    let order = arguments.order.clone().unwrap_or_default();
+    Failure::refused(
+        narthex_ledger::LogReason::ProofMissing.id(),
+        format!(
+            "the agent acts only under orders that the log holds, and there is no {}",
+            proof_path(&order).display()
+        ),
+    )
+    .next(format!(
+        "submit the order first: narthex order submit {} --policy {} --service ADDRESS",
+        order.display(),
+        arguments.policy.display()
+    ))
 }
 
 /// Reads the order and the key, and sees that they fit what is asked.
-fn question(arguments: &Arguments) -> Outcome<Option<Question>> {
+fn question(
+    arguments: &Arguments,
+    held: &HeldPolicy,
+    now: UnixMillis,
+) -> Outcome<Option<Question>> {
     let (Some(order_path), Some(key)) = (&arguments.order, &arguments.key) else {
         return Ok(None); // `--status`; clap has seen to the rest.
     };
@@ -109,7 +147,11 @@ fn question(arguments: &Arguments) -> Outcome<Option<Question>> {
         .map(|name| action(name))
         .collect::<Outcome<_>>()?;
     let on_disk = OrderOnDisk::read(order_path, &arguments.approval)?;
-    let signed = on_disk.signed()?;
+    let proof = read_proof(order_path, arguments.proof.as_deref())?;
+    let signed = match &proof {
+        Some(_) => on_disk.as_logged()?,
+        None => on_disk.signed()?,
+    };
     let order = match on_disk.parsed {
         AnyOrder::Diagnostics(order) => order,
         AnyOrder::Administration(_) => {
@@ -131,10 +173,15 @@ fn question(arguments: &Arguments) -> Outcome<Option<Question>> {
                 .next(format!("it covers: {}", names.join(" "))),
         );
     }
+    // A proof that no agent would take is found here, before anything is connected.
+    if let Some(proof) = &proof {
+        LoggedOrder::check(held, &order, &signed, proof, now)?;
+    }
     Ok(Some(Question {
         actions,
         order,
         signed,
+        proof,
         signer: Signer::load(key)?,
     }))
 }

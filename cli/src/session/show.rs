@@ -150,6 +150,16 @@ fn next_step(reason: &str) -> Option<&'static str> {
         "order.role" => "the policy gives you no role for this; its reviewers can",
         "call.counter_reused" => "this change was asked for before; look before asking again",
         "person.stopped" => "a stop statement names this person or key",
+        "log.proof_missing" => "submit the order first: `narthex order submit`",
+        "log.inclusion" | "log.entry" | "log.evidence" => {
+            "order, approvals and proof do not belong together; submit the order again"
+        }
+        "log.quorum" | "log.signature" | "log.origin" => {
+            "the agent trusts another log or other witnesses than the proof is of: does it have your bundle?"
+        }
+        "log.stale" | "log.future" => {
+            "the times of the order, the witnesses and the enclave do not fit"
+        }
         "bundle.expired" => "the policy has expired; reviewers sign a new bundle",
         _ => return None,
     })

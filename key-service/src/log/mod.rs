@@ -5,22 +5,17 @@
 //!
 //! - [`settings`] where the witnesses are; [`published`] what the writer tells after each commit;
 //! - [`rounds`] and [`witness`] whom to show which checkpoint, and when it has its quorum; [`reply`] what a witness's
-//!   answer is worth;
-//! - [`recent`] and [`tree`] making proofs
+//!   answer is worth
 //!
 //! Nothing in here can change what was recorded.
 
 mod answer;
 mod published;
 #[allow(dead_code, reason = "its task comes with the next commits")]
-mod recent;
-#[allow(dead_code, reason = "its task comes with the next commits")]
 mod reply;
 #[allow(dead_code, reason = "its task comes with the next commits")]
 mod rounds;
 mod settings;
-#[allow(dead_code, reason = "its task comes with the next commits")]
-mod tree;
 #[allow(dead_code, reason = "its task comes with the next commits")]
 mod witness;
 

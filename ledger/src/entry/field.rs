@@ -4,15 +4,11 @@ use std::borrow::Cow;
 
 use super::{
     json::{Json, Object},
-    text::MAX_TEXT_BYTES,
     wrong,
 };
 use crate::{
     BootId, Digest384, EvidenceDigest, Hash, LogError, PersonId, RootKeyId, Salt, SessionHash,
 };
-
-/// Most items in a list. The size of an entry bounds most lists sooner.
-pub(crate) const MAX_LIST: usize = 1024;
 
 /// Something a field can hold.
 pub(crate) trait Value: Sized {
@@ -118,10 +114,6 @@ impl Value for String {
 
     fn from_json(json: Json<'_>) -> Result<Self, LogError> {
         match json {
-            Json::Text(text) if text.len() > MAX_TEXT_BYTES => Err(wrong(format!(
-                "a text of {} bytes; {MAX_TEXT_BYTES} are the most",
-                text.len()
-            ))),
             Json::Text(text) => Ok(text.into_owned()),
             other => Err(wrong(format!("{} where a text belongs", other.name()))),
         }
@@ -135,10 +127,6 @@ impl<V: Value> Value for Vec<V> {
 
     fn from_json(json: Json<'_>) -> Result<Self, LogError> {
         match json {
-            Json::List(items) if items.len() > MAX_LIST => Err(wrong(format!(
-                "a list of {}; {MAX_LIST} are the most",
-                items.len()
-            ))),
             Json::List(items) => items.into_iter().map(V::from_json).collect(),
             other => Err(wrong(format!("{} where a list belongs", other.name()))),
         }

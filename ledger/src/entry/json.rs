@@ -11,6 +11,10 @@ use crate::LogError;
 
 /// The largest number: what every JSON reader keeps exactly.
 pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
+/// Longest text, in bytes.
+pub(crate) const MAX_TEXT: usize = 255;
+/// Most items in a list, most fields in an object. The size of an entry bounds most of them sooner.
+const MAX_ITEMS: usize = 1024;
 /// An entry is an object with lists of objects with lists of texts.
 const MAX_DEPTH: usize = 5;
 
@@ -46,6 +50,7 @@ impl Json<'_> {
             Self::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Self::Text(text) => write_text(text, out)?,
             Self::List(items) => {
+                bounded(items.len())?;
                 out.push(b'[');
                 for (index, item) in items.iter().enumerate() {
                     if index > 0 {
@@ -56,6 +61,7 @@ impl Json<'_> {
                 out.push(b']');
             }
             Self::Object(fields) => {
+                bounded(fields.len())?;
                 out.push(b'{');
                 for (index, (key, value)) in fields.iter().enumerate() {
                     if index > 0 {
@@ -77,7 +83,22 @@ const fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
+/// The same bound for lists and objects, written and read.
+fn bounded(items: usize) -> Result<(), LogError> {
+    if items <= MAX_ITEMS {
+        Ok(())
+    } else {
+        Err(wrong(format!("more than {MAX_ITEMS} items")))
+    }
+}
+
 fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), LogError> {
+    if text.len() > MAX_TEXT {
+        return Err(wrong(format!(
+            "a text of {} bytes; {MAX_TEXT} are the most",
+            text.len()
+        )));
+    }
     if !text.bytes().all(is_plain) {
         return Err(wrong(format!(
             "{text:?} is not printable ASCII without quotes and backslashes"
@@ -156,6 +177,9 @@ impl<'t> Reader<'t> {
     fn text(&mut self) -> Result<&'t str, LogError> {
         self.expect(b'"')?;
         let text = self.run(is_plain)?;
+        if text.len() > MAX_TEXT {
+            return Err(self.wrong(&format!("a text longer than {MAX_TEXT} bytes")));
+        }
         if self.skip(b'"') {
             Ok(text)
         } else {
@@ -184,6 +208,7 @@ impl<'t> Reader<'t> {
         }
         loop {
             items.push(self.value(inner)?);
+            bounded(items.len())?;
             if self.skip(b']') {
                 return Ok(items);
             }
@@ -209,6 +234,7 @@ impl<'t> Reader<'t> {
             self.expect(b':')?;
             let value = self.value(inner)?;
             fields.insert(Cow::Borrowed(key), value);
+            bounded(fields.len())?;
             if self.skip(b'}') {
                 return Ok(fields);
             }

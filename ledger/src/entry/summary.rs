@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     Content, EntryKind,
-    field::{MAX_LIST, Reading, Value, Writing},
+    field::{Reading, Value, Writing},
     json::Json,
     require, text, wrong,
 };
@@ -49,10 +49,6 @@ impl Content for SummaryEntry {
 
     fn check(&self) -> Result<(), LogError> {
         require(!self.counts.is_empty(), "a summary of nothing")?;
-        require(
-            self.counts.len() <= MAX_LIST,
-            "too many reasons in a summary",
-        )?;
         require(self.from <= self.to, "a summary that ends before it begins")?;
         self.counts.iter().try_for_each(|(reason, count)| {
             require(*count > 0, "a reason with a count of zero")?;

@@ -1,10 +1,7 @@
 //! The forms of the texts that entries hold. None of them is free text.
 
-use super::wrong;
+use super::{json::MAX_TEXT, wrong};
 use crate::LogError;
-
-/// Longest text of any field, in bytes.
-pub(crate) const MAX_TEXT_BYTES: usize = 255;
 
 fn check(text: &str, max: usize, what: &str, allowed: impl Fn(u8) -> bool) -> Result<(), LogError> {
     if !text.is_empty() && text.len() <= max && text.bytes().all(allowed) {
@@ -48,7 +45,7 @@ pub(crate) fn version(text: &str) -> Result<(), LogError> {
 
 /// The origin of a log: printable without spaces, at most 255 bytes.
 pub(crate) fn origin(text: &str) -> Result<(), LogError> {
-    check(text, MAX_TEXT_BYTES, "the origin of a log", |byte| {
+    check(text, MAX_TEXT, "the origin of a log", |byte| {
         byte.is_ascii_graphic() && byte != b'+'
     })
 }

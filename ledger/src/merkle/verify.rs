@@ -34,9 +34,9 @@ pub fn verify_inclusion(
             hash = node_hash(sibling, &hash);
             // A node at the right edge without a sibling moves up as it is.
             if node & 1 == 0 {
-                let levels = node.trailing_zeros().min(last.trailing_zeros());
+                let levels = node.trailing_zeros();
                 node = node.checked_shr(levels).unwrap_or(0);
-                last = last.checked_shr(levels).unwrap_or(0);
+                last = node;
             }
         } else {
             hash = node_hash(&hash, sibling);
@@ -110,9 +110,9 @@ pub fn verify_consistency(
             old = node_hash(sibling, &old);
             new = node_hash(sibling, &new);
             if node & 1 == 0 {
-                let levels = node.trailing_zeros().min(last.trailing_zeros());
+                let levels = node.trailing_zeros();
                 node = node.checked_shr(levels).unwrap_or(0);
-                last = last.checked_shr(levels).unwrap_or(0);
+                last = node;
             }
         } else {
             new = node_hash(&new, sibling);

@@ -9,6 +9,7 @@ mod keys;
 mod ledger;
 mod orders;
 mod peers;
+mod readers;
 mod releases;
 mod robustness;
 mod security_keys;
@@ -19,7 +20,7 @@ mod world;
 use crate::Reason;
 
 /// Sources with tests, to be searched.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     include_str!("administration.rs"),
     include_str!("bundles.rs"),
     include_str!("calls.rs"),
@@ -28,6 +29,7 @@ const SOURCES: [&str; 18] = [
     include_str!("ledger.rs"),
     include_str!("orders.rs"),
     include_str!("peers.rs"),
+    include_str!("readers.rs"),
     include_str!("releases.rs"),
     include_str!("security_keys.rs"),
     include_str!("signatures.rs"),

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use narthex_policy::{Bundle, PersonKey, Release, Stop, UnixMillis, lint};
+use narthex_policy::{Bundle, PersonKey, Release, Stop, UnixMillis, VerifierKey, lint};
 
 fuzz_target!(|data: &[u8]| {
     let _ = Bundle::parse_unverified(data);
@@ -12,5 +12,6 @@ fuzz_target!(|data: &[u8]| {
     let _ = Stop::parse_unverified(data);
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = PersonKey::parse(text);
+        let _ = VerifierKey::parse(text);
     }
 });

@@ -40,9 +40,15 @@ fn the_agent_rebuilds_what_the_service_wrote() {
     let extra = current.extra().to_bytes().unwrap();
     let rebuilt = CurrentEntry::accepted_leaf(&current.bundle, 7, &extra).unwrap();
     assert_eq!(rebuilt, leaf(&Entry::Current(current)));
-    assert_ne!(CurrentEntry::accepted_leaf(&current.bundle, 8, &extra).unwrap(), rebuilt);
+    assert_ne!(
+        CurrentEntry::accepted_leaf(&current.bundle, 8, &extra).unwrap(),
+        rebuilt
+    );
     let other = Digest384::of(b"other");
-    assert_ne!(CurrentEntry::accepted_leaf(&other, 7, &extra).unwrap(), rebuilt);
+    assert_ne!(
+        CurrentEntry::accepted_leaf(&other, 7, &extra).unwrap(),
+        rebuilt
+    );
 }
 
 /// Whatever differs in what the agent holds, the leaf differs.
@@ -52,12 +58,43 @@ fn another_order_signature_approval_person_or_scope_is_another_leaf() {
     let facts = samples::order_facts(samples::write_scope());
     let mut leaves = vec![
         OrderEntry::accepted_leaf(&facts, &extra).unwrap(),
-        OrderEntry::accepted_leaf(&OrderFacts { order: b"another", ..facts.clone() }, &extra).unwrap(),
-        OrderEntry::accepted_leaf(&OrderFacts { signature: b"other", ..facts.clone() }, &extra).unwrap(),
-        OrderEntry::accepted_leaf(&OrderFacts { approvals: &[b"two"], ..facts.clone() }, &extra).unwrap(),
-        OrderEntry::accepted_leaf(&OrderFacts { approvals: &[], ..facts.clone() }, &extra).unwrap(),
+        OrderEntry::accepted_leaf(
+            &OrderFacts {
+                order: b"another",
+                ..facts.clone()
+            },
+            &extra,
+        )
+        .unwrap(),
+        OrderEntry::accepted_leaf(
+            &OrderFacts {
+                signature: b"other",
+                ..facts.clone()
+            },
+            &extra,
+        )
+        .unwrap(),
+        OrderEntry::accepted_leaf(
+            &OrderFacts {
+                approvals: &[b"two".as_slice()],
+                ..facts.clone()
+            },
+            &extra,
+        )
+        .unwrap(),
+        OrderEntry::accepted_leaf(
+            &OrderFacts {
+                approvals: &[],
+                ..facts.clone()
+            },
+            &extra,
+        )
+        .unwrap(),
     ];
-    let other = OrderFacts { requester: samples::person("mallory"), ..facts.clone() };
+    let other = OrderFacts {
+        requester: samples::person("mallory"),
+        ..facts.clone()
+    };
     leaves.push(OrderEntry::accepted_leaf(&other, &extra).unwrap());
     let scope = |action: &str, enclave: &str, boot| OrderScope::Write {
         action: action.to_owned(),
@@ -69,9 +106,14 @@ fn another_order_signature_approval_person_or_scope_is_another_leaf() {
         scope("shutdown", samples::MODULE, 3),
         scope("restart-workload", "i-other", 3),
         scope("restart-workload", samples::MODULE, 4),
-        OrderScope::Read { actions: vec!["restart-workload".to_owned()] },
+        OrderScope::Read {
+            actions: vec!["restart-workload".to_owned()],
+        },
     ] {
-        let other = OrderFacts { scope, ..facts.clone() };
+        let other = OrderFacts {
+            scope,
+            ..facts.clone()
+        };
         leaves.push(OrderEntry::accepted_leaf(&other, &extra).unwrap());
     }
     let count = leaves.len();
@@ -101,10 +143,22 @@ fn another_enclave_session_document_request_or_key_is_another_leaf() {
     ];
     let mut facts = vec![
         facts.clone(),
-        ReleaseFacts { enclave: "i-other", ..facts.clone() },
-        ReleaseFacts { session: SessionHash([6; 32]), ..facts.clone() },
-        ReleaseFacts { document: b"other", ..facts.clone() },
-        ReleaseFacts { request: b"other", ..facts },
+        ReleaseFacts {
+            enclave: "i-other",
+            ..facts.clone()
+        },
+        ReleaseFacts {
+            session: SessionHash([6; 32]),
+            ..facts.clone()
+        },
+        ReleaseFacts {
+            document: b"other",
+            ..facts.clone()
+        },
+        ReleaseFacts {
+            request: b"other",
+            ..facts
+        },
     ];
     facts.extend(other_keys.iter().map(|keys| samples::release_facts(keys)));
     let mut leaves: Vec<_> = facts
@@ -161,8 +215,23 @@ fn an_extra_that_says_more_or_less_is_refused() {
         let fields: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(extra).unwrap();
         for name in [
-            "outcome", "reason", "order", "evidence", "requester", "kind", "actions", "enclave",
-            "boot", "session", "keys", "asked", "type", "v", "version", "unknown", "",
+            "outcome",
+            "reason",
+            "order",
+            "evidence",
+            "requester",
+            "kind",
+            "actions",
+            "enclave",
+            "boot",
+            "session",
+            "keys",
+            "asked",
+            "type",
+            "v",
+            "version",
+            "unknown",
+            "",
         ] {
             let mut more = fields.clone();
             more.insert(name.to_owned(), "refused".into());
@@ -176,8 +245,15 @@ fn an_extra_that_says_more_or_less_is_refused() {
             let optional = name == "boot_bundle" || name == "release";
             assert_eq!(judge(which, &less).is_ok(), optional, "{name}");
         }
-        for (from, to) in [("{", "{ "), (":", ": "), ("}", "}\n"), ("\"time\":", "\"time\":1.")] {
-            let text = String::from_utf8(extra.clone()).unwrap().replacen(from, to, 1);
+        for (from, to) in [
+            ("{", "{ "),
+            (":", ": "),
+            ("}", "}\n"),
+            ("\"time\":", "\"time\":1."),
+        ] {
+            let text = String::from_utf8(extra.clone())
+                .unwrap()
+                .replacen(from, to, 1);
             assert!(judge(which, text.as_bytes()).is_err(), "{text}");
         }
         for end in 0..extra.len() {
@@ -196,17 +272,48 @@ fn what_the_extra_may_say_is_checked() {
     let facts = samples::order_facts(samples::read_scope());
     let twice = samples::order_extra(&["bob", "bob"]).to_bytes().unwrap();
     assert!(OrderEntry::accepted_leaf(&facts, &twice).is_err());
-    let extra = OrderExtra { time: u64::MAX, ..samples::order_extra(&[]) };
+    let extra = OrderExtra {
+        time: u64::MAX,
+        ..samples::order_extra(&[])
+    };
     assert!(extra.to_bytes().is_err());
     let keys = samples::released();
-    let extra = ReleaseExtra { release: Some("a\"b".to_owned()), ..samples::release_extra() };
+    let extra = ReleaseExtra {
+        release: Some("a\"b".to_owned()),
+        ..samples::release_extra()
+    };
     assert!(extra.to_bytes().is_err());
-    let extra = ReleaseExtra { release: Some(String::new()), ..samples::release_extra() };
+    let extra = ReleaseExtra {
+        release: Some(String::new()),
+        ..samples::release_extra()
+    };
     let facts = samples::release_facts(&keys);
     assert!(ReleaseEntry::accepted_leaf(&facts, &extra.to_bytes().unwrap()).is_err());
-    let extra = ReleaseExtra { salt: Salt([1; 32]), ..samples::release_extra() };
+    let extra = ReleaseExtra {
+        salt: Salt([1; 32]),
+        ..samples::release_extra()
+    };
     assert_ne!(
         ReleaseEntry::accepted(&facts, &extra).unwrap().evidence,
-        ReleaseEntry::accepted(&facts, &samples::release_extra()).unwrap().evidence
+        ReleaseEntry::accepted(&facts, &samples::release_extra())
+            .unwrap()
+            .evidence
     );
+}
+
+/// The documentation shows the three extras that belong to its examples.
+#[test]
+fn the_extras_in_the_documentation_are_extras() {
+    let text = include_str!("../../../ENTRIES.md");
+    for extra in [
+        samples::order_extra(&["bob"]).to_bytes(),
+        samples::release_extra().to_bytes(),
+        CurrentExtra {
+            time: samples::TIME,
+        }
+        .to_bytes(),
+    ] {
+        let line = String::from_utf8(extra.unwrap()).unwrap();
+        assert!(text.lines().any(|have| have == line), "{line}");
+    }
 }

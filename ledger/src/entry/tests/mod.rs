@@ -46,7 +46,8 @@ fn the_examples_in_the_documentation_are_entries() {
         if !line.starts_with("{\"") || !line.contains("\"type\":") {
             continue;
         }
-        let entry = Entry::from_leaf(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let entry =
+            Entry::from_leaf(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
         kinds.insert((entry.kind(), entry.outcome()));
     }
     assert_eq!(

@@ -63,7 +63,9 @@ impl Random {
     }
 
     fn people(&mut self, least: u64) -> Vec<PersonId> {
-        (0..least + self.below(4)).map(|_| PersonId(self.bytes())).collect()
+        (0..least + self.below(4))
+            .map(|_| PersonId(self.bytes()))
+            .collect()
     }
 
     fn digest(&mut self) -> Digest384 {
@@ -77,13 +79,17 @@ impl Random {
     fn decision(&mut self) -> Decision {
         match self.below(2) {
             0 => Decision::Accepted,
-            _ => Decision::Refused { reason: self.name() },
+            _ => Decision::Refused {
+                reason: self.name(),
+            },
         }
     }
 
     fn scope(&mut self) -> OrderScope {
         match self.below(2) {
-            0 => OrderScope::Read { actions: self.names() },
+            0 => OrderScope::Read {
+                actions: self.names(),
+            },
             _ => OrderScope::Write {
                 action: self.name(),
                 enclave: self.text("iABZ09-._", 128),
@@ -173,7 +179,11 @@ impl Random {
                     evidence: self.evidence(),
                     requester: Some(PersonId(self.bytes())),
                     approvers: self.people(0),
-                    root_key: if accepted { self.maybe(|random| RootKeyId(random.bytes())) } else { None },
+                    root_key: if accepted {
+                        self.maybe(|random| RootKeyId(random.bytes()))
+                    } else {
+                        None
+                    },
                 })
             }
             5 => Entry::Statement(StatementEntry {
@@ -239,7 +249,9 @@ fn random_entries_read_back() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..20_000 {
         let entry = random.entry();
-        let leaf = entry.to_leaf().unwrap_or_else(|error| panic!("{error}: {entry:?}"));
+        let leaf = entry
+            .to_leaf()
+            .unwrap_or_else(|error| panic!("{error}: {entry:?}"));
         assert_eq!(Entry::from_leaf(&leaf).unwrap(), entry);
     }
 }

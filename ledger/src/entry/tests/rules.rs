@@ -70,10 +70,16 @@ fn a_write_order_has_one_action_and_a_read_order_no_enclave() {
     let text = String::from_utf8(Entry::Order(order()).to_leaf().unwrap()).unwrap();
     for (from, to) in [
         ("[\"restart-workload\"]", "[]"),
-        ("[\"restart-workload\"]", "[\"restart-workload\",\"shutdown\"]"),
+        (
+            "[\"restart-workload\"]",
+            "[\"restart-workload\",\"shutdown\"]",
+        ),
         ("\"kind\":\"write\"", "\"kind\":\"read\""),
         ("\"kind\":\"write\"", "\"kind\":\"other\""),
-        ("\"outcome\":\"accepted\"", "\"outcome\":\"accepted\",\"reason\":\"a.b\""),
+        (
+            "\"outcome\":\"accepted\"",
+            "\"outcome\":\"accepted\",\"reason\":\"a.b\"",
+        ),
         ("\"outcome\":\"accepted\"", "\"outcome\":\"refused\""),
     ] {
         let changed = text.replace(from, to);
@@ -151,15 +157,29 @@ fn the_rest() {
     };
     assert!(Entry::Summary(summary.clone()).to_leaf().is_ok());
     for wrong in [
-        SummaryEntry { counts: [].into(), ..summary.clone() },
-        SummaryEntry { counts: [("a".to_owned(), 0)].into(), ..summary.clone() },
-        SummaryEntry { counts: [("A".to_owned(), 1)].into(), ..summary.clone() },
+        SummaryEntry {
+            counts: [].into(),
+            ..summary.clone()
+        },
+        SummaryEntry {
+            counts: [("a".to_owned(), 0)].into(),
+            ..summary.clone()
+        },
+        SummaryEntry {
+            counts: [("A".to_owned(), 1)].into(),
+            ..summary.clone()
+        },
         SummaryEntry { from: 3, ..summary },
     ] {
         not_written(Entry::Summary(wrong));
     }
     let purge = |kinds| {
-        Entry::Purge(PurgeEntry { time: 2, before: 1, kinds, count: 0 })
+        Entry::Purge(PurgeEntry {
+            time: 2,
+            before: 1,
+            kinds,
+            count: 0,
+        })
     };
     assert!(purge(vec![EvidenceKind::Order]).to_leaf().is_ok());
     not_written(purge(vec![]));
@@ -178,22 +198,51 @@ fn the_rest() {
     };
     assert!(Entry::Epoch(epoch.clone()).to_leaf().is_ok());
     for wrong in [
-        EpochEntry { old_origin: String::new(), ..epoch.clone() },
-        EpochEntry { old_origin: "a b".to_owned(), ..epoch.clone() },
-        EpochEntry { old_origin: "a+b".to_owned(), ..epoch.clone() },
-        EpochEntry { signers: vec![], ..epoch.clone() },
-        EpochEntry { signers: vec![samples::person("alice"); 2], ..epoch },
+        EpochEntry {
+            old_origin: String::new(),
+            ..epoch.clone()
+        },
+        EpochEntry {
+            old_origin: "a b".to_owned(),
+            ..epoch.clone()
+        },
+        EpochEntry {
+            old_origin: "a+b".to_owned(),
+            ..epoch.clone()
+        },
+        EpochEntry {
+            signers: vec![],
+            ..epoch.clone()
+        },
+        EpochEntry {
+            signers: vec![samples::person("alice"); 2],
+            ..epoch
+        },
     ] {
         not_written(Entry::Epoch(wrong));
     }
-    let key = LostKey { name: "a".to_owned(), version: 1 };
+    let key = LostKey {
+        name: "a".to_owned(),
+        version: 1,
+    };
     let restore = |from_size, lost| {
-        Entry::Restore(RestoreEntry { time: 1, from_size, to_size: 5, lost })
+        Entry::Restore(RestoreEntry {
+            time: 1,
+            from_size,
+            to_size: 5,
+            lost,
+        })
     };
     assert!(restore(5, vec![]).to_leaf().is_ok());
     not_written(restore(6, vec![]));
     not_written(restore(5, vec![key.clone(), key]));
-    not_written(restore(5, vec![LostKey { name: "A".to_owned(), version: 1 }]));
+    not_written(restore(
+        5,
+        vec![LostKey {
+            name: "A".to_owned(),
+            version: 1,
+        }],
+    ));
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! `narthex log`: what it does.
+//!
+//! | File | Job |
+//! |---|---|
+//! | `address.rs` | what people type for a log, a place to listen, and entries |
+//! | `trust.rs`, `people.rs` | whose signatures count; names for ids |
+//! | `open.rs`, `remembered.rs` | the newest checkpoint, and whether it continues what was seen before |
+//! | `words.rs`, `search.rs` | entries in words; which are meant |
+//! | `show.rs`, `follow.rs`, `verify.rs`, `prove.rs` | reading commands |
+//! | `copies.rs`, `serve.rs`, `witness.rs` | copies of logs, and servers |
+//! | `ticket.rs`, `witness_key.rs`, `hand_in.rs` | tickets, keys, kept statements |
+//! | `failures.rs`, `progress.rs` | what went wrong and what to do; how far it has come |
+
+mod address;
+mod failures;
+mod open;
+mod people;
+mod progress;
+mod remembered;
+mod search;
+mod serve;
+mod ticket;
+mod trust;
+mod witness;
+mod witness_key;
+mod words;
+
+pub(crate) use address::{ListenAddress, LogAddress, Range};
+pub(crate) use failures::log_failure;
+pub(crate) use trust::{ledger_of, trust_of};
+pub(crate) use witness_key::verifier_keys;
+
+use crate::commands::log::Command;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+
+/// `narthex log`.
+pub(crate) fn run(command: &Command, output: &Output) -> Outcome<Exit> {
+    match command {
+        Command::Serve(arguments) => serve::serve(arguments, output),
+        Command::Ticket(arguments) => ticket::ticket(arguments, output),
+        Command::Witness(arguments) => witness::witness(arguments, output),
+        Command::WitnessKey(arguments) => witness_key::witness_key(arguments, output),
+        _ => Err(Failure::misuse(
+            "log.soon",
+            "this part arrives within the hour",
+        )),
+    }
+}

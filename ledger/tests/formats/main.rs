@@ -1,0 +1,4 @@
+//! The formats against published vectors, against other implementations, and against mischief.
+
+mod merkle;
+mod support;
