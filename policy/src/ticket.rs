@@ -15,6 +15,7 @@ use crate::names::PersonName;
 use crate::reason::{Reason, Refusal};
 use crate::signature::{BEGIN, END};
 use crate::time::UnixMillis;
+use crate::verifier_key::is_key_name;
 
 /// `schema` of a ticket.
 pub const READER_TICKET_SCHEMA: &str = "narthex/log-reader/v1";
@@ -98,8 +99,7 @@ impl ReaderTicket {
 
 /// Origins are names of verifier keys; none needs an escape in TOML.
 fn check_origin(origin: &str) -> Result<(), Refusal> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\+".contains(&byte);
-    if origin.is_empty() || origin.len() > 128 || !origin.bytes().all(plain) {
+    if !is_key_name(origin) {
         return Err(Refusal::new(
             Reason::TicketMalformed,
             format!("{origin:?} is not the origin of a log"),

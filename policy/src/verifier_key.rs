@@ -46,8 +46,6 @@ impl VerifierKey {
         else {
             return Err(refuse());
         };
-        let named = (1..=MAX_NAME_BYTES).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_graphic());
         let key = Base64::decode_vec(base64).map_err(|_| refuse())?;
         let kind = match key.split_first() {
             Some((0x01, point)) if is_strong(point) => VerifierKind::Log,
@@ -64,7 +62,7 @@ impl VerifierKey {
             .take(4)
             .map(|byte| format!("{byte:02x}"))
             .collect::<String>();
-        if !named || hash != expected {
+        if !is_key_name(name) || hash != expected {
             return Err(refuse());
         }
         Ok(Self {
@@ -134,6 +132,12 @@ impl core::fmt::Display for VerifierKey {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         formatter.write_str(&self.text)
     }
+}
+
+/// Names that need no escape anywhere: narrower than the format, which only forbids spaces and `+`.
+pub(crate) fn is_key_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"\\+".contains(&byte);
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(plain)
 }
 
 fn is_strong(point: &[u8]) -> bool {

@@ -142,6 +142,9 @@ fn keys_are_checked() {
         &note_key("a", 0x02, 1),
         &note_key("", LOG, 1),
         &note_key("a b", LOG, 1),
+        &note_key("a\"b", LOG, 1),
+        &note_key("a\\b", LOG, 1),
+        &note_key("\u{e4}", LOG, 1),
         &note_key(&format!("{long}x"), LOG, 1),
         // Points of small order, under which anybody could sign; no point; half a point.
         &note_key_of("a", LOG, &[0; 32]),
