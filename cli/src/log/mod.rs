@@ -12,13 +12,18 @@
 //! | `failures.rs`, `progress.rs` | what went wrong and what to do; how far it has come |
 
 mod address;
+mod entries;
 mod failures;
+mod follow;
+mod hand_in;
 mod open;
 mod people;
 mod progress;
+mod prove;
 mod remembered;
 mod search;
 mod serve;
+mod show;
 mod ticket;
 mod trust;
 mod witness;
@@ -38,6 +43,12 @@ use crate::output::Output;
 /// `narthex log`.
 pub(crate) fn run(command: &Command, output: &Output) -> Outcome<Exit> {
     match command {
+        Command::Show(arguments) => show::show(arguments, output),
+        Command::Search(arguments) => show::search(arguments, output),
+        Command::Follow(arguments) => follow::follow(arguments, output),
+        Command::Prove(arguments) => prove::prove(arguments, output),
+        Command::VerifyProof(arguments) => prove::verify_proof(arguments, output),
+        Command::SubmitStatement(arguments) => hand_in::submit_statement(arguments, output),
         Command::Serve(arguments) => serve::serve(arguments, output),
         Command::Ticket(arguments) => ticket::ticket(arguments, output),
         Command::Witness(arguments) => witness::witness(arguments, output),
