@@ -4,7 +4,7 @@ use core::fmt;
 
 use base64ct::{Base64, Encoding as _};
 
-use crate::checkpoint::{MAX_SIZE, parse_decimal};
+use crate::checkpoint::{Checkpoint, MAX_SIZE, parse_decimal};
 use crate::error::LogError;
 use crate::hash::{Hash, leaf_hash};
 use crate::merkle::{MAX_PROOF, verify_inclusion};
@@ -62,11 +62,14 @@ impl Proof {
             .and_then(parse_decimal)
             .filter(|index| *index < MAX_SIZE)
             .ok_or_else(|| refuse("it has no index"))?;
+        let hashes = parse_hashes(lines)?;
+        let checkpoint = SignedNote::parse(checkpoint)?;
+        Checkpoint::parse(checkpoint.text())?;
         Ok(Self {
             extra,
             index,
-            hashes: parse_hashes(lines)?,
-            checkpoint: SignedNote::parse(checkpoint)?,
+            hashes,
+            checkpoint,
         })
     }
 

@@ -43,10 +43,13 @@ impl AddCheckpoint {
             .and_then(parse_decimal)
             .filter(|size| *size <= MAX_SIZE)
             .ok_or_else(|| refuse("its first line is not `old` and a size"))?;
+        let proof = parse_hashes(lines)?;
+        let checkpoint = SignedNote::parse(checkpoint)?;
+        Checkpoint::parse(checkpoint.text())?;
         Ok(Self {
             old_size,
-            proof: parse_hashes(lines)?,
-            checkpoint: SignedNote::parse(checkpoint)?,
+            proof,
+            checkpoint,
         })
     }
 

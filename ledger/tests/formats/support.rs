@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64ct::{Base64, Encoding as _};
 use narthex_ledger::{
     Checkpoint, EvidenceDigest, Frontier, Hash, HashSource, KeyKind, LogError, LogReason, LogStore,
     Resource, SignedNote, SigningKey, StoreError, TileBuilder, Trust, cosign, encode_entries,
@@ -9,7 +10,7 @@ use narthex_ledger::{
 };
 
 /// SplitMix64: the same numbers in every run.
-pub(crate) struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     pub(crate) fn bits(&mut self) -> u64 {
@@ -94,7 +95,7 @@ impl HashSource for Tree {
 
 /// A log in memory. Asking for anything under `EvidenceDigest([0xee; 48])` fails.
 #[derive(Clone, Default)]
-pub(crate) struct MemoryStore(pub BTreeMap<Resource, Vec<u8>>);
+pub(crate) struct MemoryStore(pub(crate) BTreeMap<Resource, Vec<u8>>);
 
 impl LogStore for MemoryStore {
     fn get(&self, resource: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
@@ -152,4 +153,9 @@ impl World {
 /// What a refusal says, for comparing.
 pub(crate) fn id<T: std::fmt::Debug>(result: Result<T, LogError>) -> &'static str {
     result.expect_err("this should have been refused").id()
+}
+
+/// Type byte and seed of a signing key's text.
+pub(crate) fn seed(text: &str) -> Vec<u8> {
+    Base64::decode_vec(text.splitn(5, '+').last().unwrap()).unwrap()
 }
