@@ -102,8 +102,8 @@ closed! {
     pub enum LogCheck {
         /// The log is checked: an order that is not in it is refused.
         Required = 0, "required";
-        /// The configuration says `insecure_without_ledger = true`: the two checks that need the
-        /// log are skipped.
+        /// The configuration says `insecure_without_ledger = true`: the three checks that need
+        /// the log are skipped (bundles, orders, keys).
         InsecureWithoutLedger = 1, "insecure-without-ledger";
     }
 }

@@ -146,7 +146,7 @@ impl Agent {
         warnings
     }
 
-    /// Whether the agent skips the two checks that need the log.
+    /// Whether the agent skips the three checks that need the log.
     pub(super) fn insecure_without_ledger(&self) -> bool {
         self.statement.log_check == narthex_channel::diagnostics::LogCheck::InsecureWithoutLedger
     }
