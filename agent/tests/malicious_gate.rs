@@ -282,6 +282,16 @@ async fn altered_orders_calls_and_approvals_are_refused() {
         let read = scene.health(hash(1), 0);
         (mixed.call, mixed.call_signature) = (read.call, read.call_signature);
         assert_eq!(refusal(&scene.call(1, &mixed).await), "call.order");
+
+        // The proof it has seen of another order, and none.
+        let mut unproved = good.clone();
+        unproved.log_proof = read.log_proof;
+        assert_eq!(refusal(&scene.call(1, &unproved).await), "log.inclusion");
+        unproved.log_proof = None;
+        assert_eq!(
+            refusal(&scene.call(1, &unproved).await),
+            "log.proof_missing"
+        );
         assert!(!scene.is_shutting_down());
     })
     .await;
