@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha384};
 
+use crate::{LogError, LogReason};
+
 /// Reads exactly `N` bytes of lower-case hex.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -67,6 +69,20 @@ impl Digest384 {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha384::digest(bytes).into())
+    }
+}
+
+impl Salt {
+    /// A new one from the operating system's random source.
+    ///
+    /// # Errors
+    ///
+    /// `log.random` if that fails.
+    pub fn random() -> Result<Self, LogError> {
+        let mut bytes = [0; Self::LENGTH];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| LogError::new(LogReason::Random, error.to_string()))?;
+        Ok(Self(bytes))
     }
 }
 

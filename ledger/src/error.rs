@@ -48,8 +48,12 @@ reasons! {
     Inclusion = "log.inclusion",
     /// The newer tree does not continue the older one.
     Consistency = "log.consistency",
-    /// Tiles or entries do not add up to the signed root.
+    /// The tiles do not add up to the signed root.
     Root = "log.root",
+    /// A tile does not belong to the signed tree: another one stands above it.
+    Tile = "log.tile",
+    /// An entry is not the one whose hash is in the tree.
+    Entries = "log.entries",
     /// The log shows another tree of the same size as one seen before.
     Forked = "log.forked",
     /// The log is smaller than it was.

@@ -247,6 +247,18 @@ impl Evidence {
 }
 
 impl SaltedEvidence {
+    /// Salts evidence with random bytes.
+    ///
+    /// # Errors
+    ///
+    /// `log.random` if the operating system's random source fails.
+    pub fn new(evidence: Evidence) -> Result<Self, LogError> {
+        Ok(Self {
+            salt: Salt::random()?,
+            evidence,
+        })
+    }
+
     /// What is stored and served: salt, then body.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -8,12 +8,17 @@ mod digest;
 mod entry;
 mod error;
 mod evidence;
+#[cfg(feature = "folder")]
+mod folder;
 mod hash;
 mod key;
 mod merkle;
+#[cfg(feature = "mock")]
+pub mod mock;
 mod note;
 mod person;
 mod proof;
+mod reader;
 mod store;
 mod tile;
 #[cfg(feature = "tokio")]
@@ -33,6 +38,8 @@ pub use entry::{
 };
 pub use error::{LogError, LogReason};
 pub use evidence::{Evidence, EvidenceKind, MAX_EVIDENCE, MAX_EVIDENCE_PARTS, SaltedEvidence};
+#[cfg(feature = "folder")]
+pub use folder::Folder;
 pub use hash::{Hash, empty_root, leaf_hash, node_hash};
 pub use key::{KeyKind, SigningKey, VerifierKey};
 pub use merkle::{
@@ -42,6 +49,7 @@ pub use merkle::{
 pub use note::{MAX_NAME, MAX_NOTE, MAX_SIGNATURES, NoteSignature, SignedNote};
 pub use person::PersonId;
 pub use proof::{MAX_PROOF_TEXT, Proof};
+pub use reader::{LogEntries, LogReader, MAX_THREADS, VerifiedLog};
 pub use store::{InEpoch, LogStore, StoreError, StoreErrorKind};
 pub use tile::{
     MAX_ENTRY, MAX_LEVEL, MAX_PATH, Resource, TILE_WIDTH, Tile, TileBuilder, TileReader,

@@ -85,7 +85,8 @@ impl<'s, S: LogStore + ?Sized> TileReader<'s, S> {
     ///
     /// # Errors
     ///
-    /// `log.missing`, `log.malformed`, `log.root` as for [`TileReader::new`].
+    /// `log.tile` if a tile is not the one that the tree has there; `log.missing`, `log.malformed` as for
+    /// [`TileReader::new`].
     pub fn hashes(&self, level: u8, index: u64) -> Result<Arc<[Hash]>, LogError> {
         let tile = tile_at(level, index, self.size).ok_or_else(|| {
             LogError::new(
@@ -120,7 +121,7 @@ impl<'s, S: LogStore + ?Sized> TileReader<'s, S> {
             let expected = above.as_ref().and_then(|above| above.get(place));
             if expected != Some(&root_of(&hashes)) {
                 return Err(LogError::new(
-                    LogReason::Root,
+                    LogReason::Tile,
                     format!("{} does not belong to the signed tree", tile.path()),
                 ));
             }
