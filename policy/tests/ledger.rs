@@ -1,5 +1,7 @@
 //! Agreement with the room that checks proofs: what a bundle may name, that room can use.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)] // Tests say by panicking.
+
 use narthex_ledger as ledger;
 use narthex_policy::{MAX_WITNESSES, VerifierKey, VerifierKind};
 

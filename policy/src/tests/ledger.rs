@@ -23,7 +23,7 @@ fn note_key_of(name: &str, kind: u8, point: &[u8]) -> String {
     format!("{name}+{hash}+{}", base64ct::Base64::encode_string(&key))
 }
 
-fn log_key() -> String {
+pub(super) fn log_key() -> String {
     note_key("example.com/payments", LOG, 1)
 }
 
@@ -71,6 +71,11 @@ pub(super) fn logged_text() -> String {
 fn with_last(text: &str, from: &str, to: &str) -> String {
     let (before, after) = text.rsplit_once(from).unwrap();
     format!("{before}{to}{after}")
+}
+
+/// A second bundle, with another log than the first.
+pub(super) fn text_with_a_previous_log() -> String {
+    with_next_log(&next_text(&logged_text()), &previous(&log_key(), 7))
 }
 
 fn parse(text: &str) -> Result<Bundle, Refusal> {

@@ -4,7 +4,7 @@ use super::ledger::{logged_text, policy_of};
 use super::world::*;
 use crate::*;
 
-fn ticket() -> ReaderTicket {
+pub(super) fn ticket() -> ReaderTicket {
     ReaderTicket {
         origin: "example.com/payments".into(),
         reader: PersonName::new("carol").unwrap(),

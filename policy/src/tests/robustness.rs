@@ -1,6 +1,7 @@
 //! No input makes a parser panic, and what is accepted says one thing only.
 
 use super::world::*;
+use super::{ledger, readers};
 use crate::*;
 
 /// A small generator: the same bytes in every run, so that a failure can be looked at.
@@ -52,6 +53,8 @@ fn files_never_panic() {
     };
     let files = [
         genesis_text(),
+        ledger::text_with_a_previous_log(),
+        readers::ticket().to_toml().unwrap(),
         release_text(1, "1.0", ReleaseStatus::Current),
         stop_text(
             1,
@@ -69,6 +72,12 @@ fn files_never_panic() {
             let _ = Release::parse_unverified(&bytes);
             let _ = Stop::parse_unverified(&bytes);
             // What parses is written as it was read.
+            if let Ok(ticket) = ReaderTicket::parse_unverified(&bytes) {
+                assert_eq!(
+                    ReaderTicket::parse_unverified(ticket.to_toml().unwrap().as_bytes()),
+                    Ok(ticket)
+                );
+            }
             if let Ok(order) = Order::parse_unverified(&bytes) {
                 assert_eq!(
                     Order::parse_unverified(order.to_toml().as_bytes()),
@@ -120,6 +129,12 @@ fn signatures_never_panic_nor_pass() {
         if let Ok(found) = policy.identify(b"message", &text, Namespace::Order) {
             let joined = |text: &str| text.replace(['\n', '\r'], "");
             assert_eq!((found, joined(&text)), (signer.clone(), joined(&good)));
+        }
+    }
+    let vkey = ledger::log_key();
+    for bytes in (0..ROUNDS).map(|_| random.mutate(vkey.as_bytes())) {
+        if let Ok(key) = VerifierKey::parse(&String::from_utf8_lossy(&bytes)) {
+            assert_eq!(key.as_str(), vkey, "a hash covers name and key");
         }
     }
     for bytes in (0..ROUNDS).map(|_| random.mutate(key_line("olga").as_bytes())) {
