@@ -723,6 +723,13 @@ fn a_successor_waits_for_the_log_and_stops_do_not() {
     assert_eq!(scene.authority.successor_withheld(), None);
     assert_eq!(scene.authority.current_at(), Some(late.trusted));
 
+    // A successor that nobody may take keeps nothing from being known.
+    let third = scene.world.bundle_signed_by(Some((&second, 2)), &["alice"]);
+    answer.bundles.push(wire(&third));
+    for _ in 0..2 {
+        let taken = intake.take(&answer, &mut scene.authority, late);
+        assert_eq!((taken.bundles, taken.withheld), (0, None));
+    }
     // The first proof is older: what is known does not go back.
     answer.currency = proof;
     intake.take(&answer, &mut scene.authority, late);

@@ -391,9 +391,13 @@ impl Authority {
         result
     }
 
-    /// Hears that no successor is on offer, and takes what `currency` says about the bundle in force.
-    pub fn confirm(&mut self, currency: Option<&[u8]>, now: Now) {
+    /// Hears that no successor is on offer any more.
+    pub fn no_successor(&mut self) {
         self.successor_withheld = None;
+    }
+
+    /// Takes what `currency` says about the bundle in force. Records nothing: nothing changes but what is known.
+    pub fn confirm(&mut self, currency: Option<&[u8]>, now: Now) {
         self.in_force.confirm(currency, now.trusted);
         self.learn(self.in_force.seen());
     }

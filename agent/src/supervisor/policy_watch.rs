@@ -92,6 +92,9 @@ impl Intake {
         let currency = answer.currency.as_deref();
         (changes.bundles, changes.withheld) =
             self.take_bundles(&answer.bundles, currency, authority, now);
+        if changes.bundles == 0 {
+            authority.confirm(currency, now);
+        }
         if changes.bundles > 0 {
             // Who may sign statements may have changed: all are judged anew, and what the new bundle
             // dropped is asked for again.
@@ -133,7 +136,7 @@ impl Intake {
         }
         let chain: Vec<SignedFile> = new.into_iter().map(signed_file).collect();
         if chain.is_empty() {
-            authority.confirm(currency, now);
+            authority.no_successor();
             return (0, None);
         }
         let with_proof = digest_with_proof(&attempt, currency);
