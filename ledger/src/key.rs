@@ -334,3 +334,13 @@ fn check_name(name: &str) -> Result<(), LogError> {
         ),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    /// Fails to compile if the feature that wipes keys is lost.
+    #[test]
+    fn a_signing_key_is_wiped_when_dropped() {
+        const fn wiped<T: zeroize::ZeroizeOnDrop>() {}
+        wiped::<ed25519_dalek::SigningKey>();
+    }
+}

@@ -1,4 +1,72 @@
 //! The transparency log of Narthex, in the formats of C2SP and with the trees of RFC 6962.
+//!
+//! A log is a list of entries that only grows. Its head, a checkpoint, is signed by the log and
+//! cosigned by witnesses that saw it grow; whoever holds one can have every entry proved and
+//! notices when anything is changed, left out or shown differently to somebody else. What this
+//! crate does not do is believe: bytes come in, and either follow from signatures of keys that the
+//! caller trusts, or are refused.
+//!
+//! - *Hashes*: [`leaf_hash`], [`node_hash`], [`Frontier`], [`TileBuilder`];
+//!   [`prove_inclusion`] and [`prove_consistency`] over any [`HashSource`];
+//!   [`verify_inclusion`] and [`verify_consistency`].
+//! - *Signatures*: [`SignedNote`], [`VerifierKey`], [`SigningKey`], [`sign_checkpoint`], [`cosign`].
+//! - *Trust*: [`Trust`] says which logs, which witnesses and how many; [`Trust::check`] makes a
+//!   [`TrustedCheckpoint`], and [`Proof::verify`] one that contains a certain entry.
+//! - *Witnessing*: [`AddCheckpoint`] is what a witness is asked, [`judge_add_checkpoint`] how it
+//!   decides.
+//! - *Reading*: a [`LogStore`] gives out [`Resource`]s; [`TileReader`] and [`LogReader`] check
+//!   them.
+//! - *Content*: [`Entry`], [`Evidence`], [`PersonId`]; `ENTRIES.md` describes them.
+//!
+//! `README.md` lists the formats, clause by clause, and where we are stricter.
+//!
+//! ```
+//! use narthex_ledger::{
+//!     Checkpoint, Frontier, KeyKind, Proof, SigningKey, Trust, cosign, leaf_hash, sign_checkpoint,
+//! };
+//!
+//! # fn main() -> Result<(), narthex_ledger::LogError> {
+//! let log = SigningKey::generate("log.example/payments", KeyKind::Log)?;
+//! let witness = SigningKey::generate("witness.example", KeyKind::Witness)?;
+//! let trust = Trust::new(log.verifier_key(), vec![witness.verifier_key()], 1)?;
+//!
+//! let mut tree = Frontier::new();
+//! tree.append(leaf_hash(b"the first entry"))?;
+//! let head = Checkpoint { origin: log.name().into(), size: tree.size(), root: tree.root() };
+//! let mut note = sign_checkpoint(&head, &log)?;
+//! let proof = Proof { extra: None, index: 0, hashes: vec![], checkpoint: note.clone() };
+//! let refusal = proof.verify(b"the first entry", &trust).unwrap_err();
+//! assert_eq!(refusal.id(), "log.quorum"); // The log alone is not enough.
+//!
+//! note.add(cosign(&note, &witness, 1_800_000_000)?)?;
+//! let proof = Proof { checkpoint: note, ..proof };
+//! let trusted = Proof::parse(&proof.to_string())?.verify(b"the first entry", &trust)?;
+//! assert_eq!(trusted.seen_at(), Some(1_800_000_000));
+//!
+//! let refusal = proof.verify(b"another entry", &trust).unwrap_err();
+//! assert_eq!(refusal.id(), "log.inclusion");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A checkpoint that was checked has a type that only the check can make:
+//!
+//! ```compile_fail
+//! fn act(head: narthex_ledger::TrustedCheckpoint) {}
+//! fn hasty(head: narthex_ledger::Checkpoint) { act(head) } // Nobody has checked a signature.
+//! ```
+//!
+//! Every refusal is a [`LogError`]: a closed [`LogReason`] with a stable id, and words for people.
+//! Without features nothing here opens a file or a socket or reads a clock; only
+//! [`SigningKey::generate`] asks the operating system for a random key. Everything that is read
+//! has a bound, and nothing recurses.
+//!
+//! # Features
+//!
+//! - `folder`: [`Folder`], a log in files, in the layout of the HTTP paths.
+//! - `tokio`: the thin shell with sockets, in [`mod@tokio`].
+//! - `mock`: a whole log made at once, for tests. Never in what ships.
+
 #![forbid(unsafe_code)]
 
 mod bytes;

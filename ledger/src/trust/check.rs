@@ -7,10 +7,6 @@ use crate::key::VerifierKey;
 use crate::note::SignedNote;
 
 /// A checkpoint whose signatures were checked. Only [`Trust`] makes it.
-///
-/// ```compile_fail
-/// let trusted = narthex_ledger::TrustedCheckpoint { ..todo!() };
-/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TrustedCheckpoint {
     checkpoint: Checkpoint,

@@ -140,6 +140,10 @@ impl Reader {
     }
 
     fn define(&mut self, name: &str, member: Member) -> Result<(), LogError> {
+        // Names are shown to people, also those of witnesses that are missing.
+        if name.chars().any(char::is_control) {
+            return Err(refuse(format!("{name:?} has control characters")));
+        }
         if name == NONE || self.names.insert(name.to_owned(), member).is_some() {
             return Err(refuse(format!("the name {name:?} is taken")));
         }

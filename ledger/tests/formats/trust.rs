@@ -472,6 +472,7 @@ fn policy_text_is_read_strictly() {
         "quorum a\0\n".into(),
         "quorum a\u{7f}\n".into(),
         "quorum\u{a0}a\n".into(),
+        "group \u{9b}2J any a b\nquorum a\n".into(),
         format!("quorum a\n#{}\n", "x".repeat(70_000)),
     ] {
         assert_eq!(id(parse(&rest)), "log.policy", "{rest:?}");
