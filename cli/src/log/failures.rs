@@ -31,7 +31,11 @@ pub(crate) fn log_failure(what: &str, error: &LogError) -> Failure {
             "keep both checkpoints: together they prove to anybody that this log was rewritten. \
              Tell the witnesses and the reviewers; do not act on what it says",
         ),
-        LogReason::Root | LogReason::Inclusion | LogReason::Entry => failure.next(
+        LogReason::Root
+        | LogReason::Tile
+        | LogReason::Entries
+        | LogReason::Inclusion
+        | LogReason::Entry => failure.next(
             "what is served is not what the log signed. Try another source (a mirror); if it is \
              the same there, tell the reviewers",
         ),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use narthex_ledger::{LogReason, TrustedCheckpoint};
+use narthex_ledger::{LogReader, LogReason, LogStore, TrustedCheckpoint};
 
-use super::entries::{Ended, Entries};
-use super::open::{OpenLog, extends};
+use super::entries::{Ended, each_entry};
+use super::open::OpenLog;
 use super::show::line;
 use super::words::Numbered;
 use crate::commands::log::reading::FollowArguments;
@@ -51,10 +51,8 @@ pub(super) fn follow(arguments: &FollowArguments, output: &Output) -> Outcome<Ex
     ));
     let began = Instant::now();
     let mut pause = arguments.interval;
-    let first = following.seen.clone();
-    // What is there already: nothing new was shown by the log for it.
-    following.survive(|following| following.print_up_to(&first))?;
-    following.remember(&first);
+    // What is there already, before the first pause.
+    following.survive(Following::step)?;
     loop {
         let left = arguments
             .duration
@@ -96,9 +94,10 @@ impl Following<'_> {
     /// Looks once; prints what is new.
     fn step(&mut self) -> Result<(), Ended> {
         let newest = self.log.newest()?;
-        extends(&*self.log.store, &self.seen, &newest)?;
+        let reader = LogReader::at(&*self.log.store, newest.clone())?;
+        reader.check_extends(&self.seen)?;
         if newest.checkpoint().size > self.next {
-            self.print_up_to(&newest)?;
+            self.print_all(&reader)?;
         }
         self.remember(&newest);
         self.seen = newest;
@@ -106,10 +105,9 @@ impl Following<'_> {
     }
 
     /// Each entry is printed once, and only after it was compared with the tree.
-    fn print_up_to(&mut self, head: &TrustedCheckpoint) -> Result<(), Ended> {
-        let entries = Entries::below(head, &*self.log.store)?;
-        let (from, to) = (self.next, entries.size());
-        entries.each(from..to, |numbered, _| {
+    fn print_all(&mut self, reader: &LogReader<'_, dyn LogStore>) -> Result<(), Ended> {
+        let (from, to) = (self.next, reader.size());
+        each_entry(reader, from..to, |numbered, _| {
             self.print(&numbered)?;
             self.next = numbered.index.saturating_add(1);
             Ok(())

@@ -13,6 +13,7 @@
 
 mod address;
 mod entries;
+mod evidence;
 mod failures;
 mod follow;
 mod hand_in;
@@ -26,6 +27,7 @@ mod serve;
 mod show;
 mod ticket;
 mod trust;
+mod verify;
 mod witness;
 mod witness_key;
 mod words;
@@ -46,6 +48,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Outcome<Exit> {
         Command::Show(arguments) => show::show(arguments, output),
         Command::Search(arguments) => show::search(arguments, output),
         Command::Follow(arguments) => follow::follow(arguments, output),
+        Command::Verify(arguments) => verify::verify(arguments, output),
         Command::Prove(arguments) => prove::prove(arguments, output),
         Command::VerifyProof(arguments) => prove::verify_proof(arguments, output),
         Command::SubmitStatement(arguments) => hand_in::submit_statement(arguments, output),

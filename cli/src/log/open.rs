@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use narthex_ledger::tokio::{ClientLimits, HttpLog};
 use narthex_ledger::{
-    InEpoch, LogError, LogReason, LogStore, Resource, SignedNote, TileReader, Trust,
-    TrustedCheckpoint, prove_consistency, verify_consistency,
+    Folder, InEpoch, LogError, LogReader, LogReason, LogStore, Trust, TrustedCheckpoint,
 };
 use narthex_policy::SignedTicket;
 
@@ -64,6 +63,14 @@ impl OpenLog {
     /// An error of this log in words.
     pub(crate) fn failure(&self, error: &LogError) -> Failure {
         log_failure(&self.name, error)
+    }
+
+    /// Everything below the checkpoint.
+    ///
+    /// # Errors
+    /// `log.*` if the tree's right edge does not add up to it.
+    pub(crate) fn reader(&self) -> Outcome<LogReader<'_, dyn LogStore>> {
+        LogReader::at(&*self.store, self.head.clone()).map_err(|error| self.failure(&error))
     }
 
     /// The newest checkpoint, read again. It is not compared with anything.
@@ -138,7 +145,7 @@ impl OpenLog {
             ));
             return Ok(());
         }
-        extends(&*self.store, &known, &self.head).map_err(|error| {
+        self.reader()?.check_extends(&known).map_err(|error| {
             self.rewritten(&error, &known, &remembered.path().display().to_string())
         })
     }
@@ -154,16 +161,20 @@ impl OpenLog {
         match error.reason() {
             LogReason::Behind => Failure::refused(
                 error.id(),
-                format!("{}: {}; the larger one is kept in {place}", self.name, error.detail()),
+                format!(
+                    "{}: the log has shrunk: {}; the larger checkpoint is in {place}",
+                    self.name,
+                    error.detail()
+                ),
             )
             .next(
                 "a copy may merely be older: --older-copy accepts one. The log itself must never \
                  shrink: tell the witnesses and the reviewers, and keep that file",
             ),
-            LogReason::Forked | LogReason::Consistency | LogReason::Root => Failure::refused(
+            LogReason::Forked | LogReason::Consistency => Failure::refused(
                 error.id(),
                 format!(
-                    "{}: {}; its checkpoint of {} entries (root {}) does not continue the one of {} \
+                    "{}: the log was rewritten: {}; its checkpoint of {} entries (root {}) does not continue the one of {} \
                      entries (root {}) in {place}",
                     self.name,
                     error.detail(),
@@ -196,7 +207,9 @@ pub(crate) fn store(address: &LogAddress, access: &AccessArguments) -> Outcome<A
                      mirror` or `narthex log export` made",
                 ));
             }
-            Ok(Arc::new(Files(path.clone())))
+            let folder = Folder::open(path)
+                .map_err(|error| log_failure(&path.display().to_string(), &error.into()))?;
+            Ok(Arc::new(folder))
         }
         LogAddress::Http(address) => {
             let ticket = access.ticket.as_deref().map(ticket).transpose()?;
@@ -228,7 +241,7 @@ fn ticket(path: &Path) -> Outcome<String> {
 
 /// The store's checkpoint, if it holds.
 fn checkpoint(store: &dyn LogStore, trust: &Trust) -> Result<TrustedCheckpoint, LogError> {
-    trust.check(&note(store)?)
+    trust.check(&LogReader::newest(store)?)
 }
 
 /// A finished epoch's checkpoint: the old key signed it, and it is the one that reviewers signed.
@@ -236,7 +249,7 @@ fn last_checkpoint(
     store: &dyn LogStore,
     epoch: &EarlierEpoch,
 ) -> Result<TrustedCheckpoint, LogError> {
-    let head = Trust::new(epoch.log.clone(), Vec::new(), 0)?.check(&note(store)?)?;
+    let head = Trust::new(epoch.log.clone(), Vec::new(), 0)?.check(&LogReader::newest(store)?)?;
     let at = head.checkpoint();
     match (at.size, at.root) == (epoch.size, epoch.root) {
         true => Ok(head),
@@ -253,56 +266,6 @@ fn last_checkpoint(
     }
 }
 
-fn note(store: &dyn LogStore) -> Result<SignedNote, LogError> {
-    let bytes = store
-        .get(&Resource::Checkpoint)?
-        .ok_or_else(|| LogError::new(LogReason::Missing, "there is no checkpoint"))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| LogError::new(LogReason::Malformed, "the checkpoint is not text"))?;
-    SignedNote::parse(&text)
-}
-
-/// That `newer`, whose tiles are in `store`, continues `older`.
-///
-/// # Errors
-/// `log.behind`, `log.forked`, `log.consistency`, and what the tiles say.
-pub(crate) fn extends(
-    store: &dyn LogStore,
-    older: &TrustedCheckpoint,
-    newer: &TrustedCheckpoint,
-) -> Result<(), LogError> {
-    let (older, newer) = (older.checkpoint(), newer.checkpoint());
-    if newer.size < older.size {
-        return Err(LogError::new(
-            LogReason::Behind,
-            format!(
-                "the log has shrunk: it shows {} entries, and has shown {} before",
-                newer.size, older.size
-            ),
-        ));
-    }
-    if newer.size == older.size {
-        return match newer.root == older.root {
-            true => Ok(()),
-            false => Err(LogError::new(
-                LogReason::Forked,
-                "the log has forked: another root at the same size",
-            )),
-        };
-    }
-    if older.size == 0 {
-        return Ok(());
-    }
-    let tiles = TileReader::new(store, newer.size, &newer.root)?;
-    let proof = prove_consistency(&tiles, older.size, newer.size)?;
-    verify_consistency(older.size, &older.root, newer.size, &newer.root, &proof).map_err(|_| {
-        LogError::new(
-            LogReason::Consistency,
-            "the log was rewritten: what it showed before is not the beginning of what it shows now",
-        )
-    })
-}
-
 /// When the witnesses saw a checkpoint, for people: `cosigned TIME by NAME, NAME`.
 pub(crate) fn cosigned_words(head: &TrustedCheckpoint) -> String {
     let witnesses: Vec<String> = head
@@ -313,16 +276,5 @@ pub(crate) fn cosigned_words(head: &TrustedCheckpoint) -> String {
     match witnesses.is_empty() {
         true => "nobody".to_owned(),
         false => witnesses.join(", "),
-    }
-}
-
-struct Files(std::path::PathBuf);
-impl LogStore for Files {
-    fn get(&self, resource: &Resource) -> Result<Option<Vec<u8>>, narthex_ledger::StoreError> {
-        match std::fs::read(self.0.join(resource.path())) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(narthex_ledger::StoreError::unavailable(error.to_string())),
-        }
     }
 }

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use narthex_ledger::{Entry, LogReason, MAX_ENTRY, MAX_PROOF_TEXT, Proof, prove_inclusion};
+use narthex_ledger::{Entry, LogReason, MAX_ENTRY, MAX_PROOF_TEXT};
 use serde_json::json;
 
-use super::entries::Entries;
 use super::failures::log_failure;
 use super::open::{OpenLog, cosigned_words, store};
 use super::trust::Relying;
@@ -32,14 +31,9 @@ pub(super) fn prove(arguments: &ProveArguments, output: &Output) -> Outcome<Exit
         ));
     }
     let failed = |error| log.failure(&error);
-    let entries = Entries::below(&log.head, &*log.store).map_err(failed)?;
-    let leaf = entries.leaf(*index).map_err(failed)?;
-    let proof = Proof {
-        extra: None,
-        index: *index,
-        hashes: prove_inclusion(entries.tiles(), *index, size).map_err(failed)?,
-        checkpoint: log.head.note().clone(),
-    };
+    let reader = log.reader()?;
+    let leaf = reader.entry(*index).map_err(failed)?;
+    let proof = reader.prove(*index, None).map_err(failed)?;
     // What is written is checked as anybody will check it.
     proof.verify(&leaf, &log.relying.trust).map_err(failed)?;
     let entry_path = entry_path(out);
@@ -142,9 +136,9 @@ fn fetched(arguments: &VerifyProofArguments, index: u64, output: &Output) -> Out
         },
         output,
     )?;
-    let failed = |error| log.failure(&error);
-    let entries = Entries::below(&log.head, &*log.store).map_err(failed)?;
-    entries.leaf(index).map_err(failed)
+    log.reader()?
+        .entry(index)
+        .map_err(|error| log.failure(&error))
 }
 
 /// `FILE.entry`.

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use narthex_ledger::{
-    Entry, EvidenceDigest, LogStore, Resource, SaltedEvidence, TrustedCheckpoint,
+    Entry, EvidenceDigest, LogReader, LogStore, Resource, SaltedEvidence, TrustedCheckpoint,
 };
 use serde_json::{Value, json};
 
-use super::entries::Entries;
+use super::entries::each_entry;
 use super::failures::log_failure;
 use super::open::{OpenLog, cosigned_words};
 use super::people::People;
@@ -58,12 +58,12 @@ pub(super) fn show(arguments: &ShowArguments, output: &Output) -> Outcome<Exit> 
             "`narthex log export` copies all of them, `narthex log search` finds those you mean",
         ));
     }
-    let entries = chosen.entries(&log)?;
+    let reader = chosen.reader()?;
     let people = &log.relying.people;
     let mut values = Vec::new();
     let mut text = String::new();
     for range in ranges {
-        let read = entries.each(range, |numbered, entry| {
+        let read = each_entry(&reader, range, |numbered, entry| {
             let mut value = numbered.to_json(people);
             text.push_str(&numbered.block(people));
             if let Some(folder) = &arguments.evidence {
@@ -93,11 +93,11 @@ pub(super) fn search(arguments: &SearchArguments, output: &Output) -> Outcome<Ex
     let people = &log.relying.people;
     let wanted = Wanted::new(&arguments.conditions, people)?;
     let chosen = Chosen::of(&log, arguments.epoch)?;
-    let entries = chosen.entries(&log)?;
-    let size = entries.size();
+    let reader = chosen.reader()?;
+    let size = reader.size();
     let mut progress = super::progress::Progress::new();
     let mut found: std::collections::VecDeque<Numbered> = std::collections::VecDeque::new();
-    let read = entries.each(0..size, |numbered, _| {
+    let read = each_entry(&reader, 0..size, |numbered, _| {
         progress.at("searching", numbered.index, size);
         if wanted.means(&numbered) {
             found.push_back(numbered);
@@ -151,8 +151,9 @@ impl Chosen {
         }
     }
 
-    fn entries(&self, log: &OpenLog) -> Outcome<Entries<'_>> {
-        Entries::below(&self.head, &*self.store).map_err(|error| log.failure(&error))
+    fn reader(&self) -> Outcome<LogReader<'_, dyn LogStore>> {
+        LogReader::at(&*self.store, self.head.clone())
+            .map_err(|error| log_failure(&self.name, &error))
     }
 }
 
