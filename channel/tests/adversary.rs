@@ -230,29 +230,28 @@ fn a_false_key_service_is_refused() {
     let genuine = StaticSecret::generate().unwrap();
     let false_one = StaticSecret::generate().unwrap();
     let secret = &false_one;
-    let uses: [(fn(StaticPublic) -> Opening, _); 3] = [
-        (
-            |service| Opening::Keys { service },
-            Accepting::Keys { secret },
-        ),
-        (
-            |service| Opening::Administration { service },
-            Accepting::Administration { secret },
-        ),
-        (
-            |service| Opening::Submissions { service },
-            Accepting::Submissions { secret },
-        ),
+    let (expected, met) = (genuine.public(), false_one.public());
+    let to = |service: StaticPublic| {
+        [
+            Opening::Keys { service },
+            Opening::Administration { service },
+            Opening::Submissions { service },
+        ]
+    };
+    let as_another = [
+        Accepting::Keys { secret },
+        Accepting::Administration { secret },
+        Accepting::Submissions { secret },
     ];
-    for (opening, accepting) in uses {
-        let expecting_genuine = opening(genuine.public());
+    let openings = to(expected).into_iter().zip(to(met));
+    for ((expecting_genuine, expecting_another), accepting) in openings.zip(as_another) {
         let (_, preamble, message) = first_flight(&expecting_genuine);
         let rejection = answer(&accepting, &preamble, &message).err().unwrap();
         assert_eq!(rejection.error, ChannelError::HandshakeAuthentication);
 
         // It goes on all the same, with a message from a handshake of its own making.
         let (initiator, ..) = first_flight(&expecting_genuine);
-        let (_, preamble, message) = first_flight(&opening(false_one.public()));
+        let (_, preamble, message) = first_flight(&expecting_another);
         let (_, reply) = answer(&accepting, &preamble, &message).unwrap();
         assert_eq!(
             initiator.receive(&reply).err(),
