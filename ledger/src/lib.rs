@@ -63,8 +63,8 @@
 //!
 //! # Features
 //!
-//! - `folder`: [`Folder`], a log in files, in the layout of the HTTP paths.
-//! - `tokio`: the thin shell with sockets, in [`mod@tokio`].
+//! - `folder`: `Folder`, a log in files, in the layout of the HTTP paths.
+//! - `tokio`: the thin shell with sockets, in the module `tokio`.
 //! - `mock`: a whole log made at once, for tests. Never in what ships.
 
 #![forbid(unsafe_code)]

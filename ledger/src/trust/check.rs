@@ -120,10 +120,10 @@ impl Trust {
                 .iter()
                 .enumerate()
                 .find(|(_, witness)| witness.key.claims(signature));
-            if let Some((index, witness)) = witness {
-                if let Some(time) = witness.key.verify(note.text(), signature)? {
-                    times.push((index, time));
-                }
+            if let Some((index, witness)) = witness
+                && let Some(time) = witness.key.verify(note.text(), signature)?
+            {
+                times.push((index, time));
             }
         }
         let signer = signer.ok_or_else(|| {

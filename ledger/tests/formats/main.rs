@@ -1,5 +1,13 @@
 //! The formats against published vectors, against other implementations, and against mischief.
 
+// Helpers of tests fail loudly too.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
 mod checkpoints;
 mod keys;
 mod merkle;
