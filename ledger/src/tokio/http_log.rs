@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::address::HttpAddress;
 use super::client::{Ask, ClientLimits, HttpClient, Reply};
 use super::error::{ClientError, ClientErrorKind};
+use crate::evidence::MAX_EVIDENCE;
 use crate::hash::Hash;
 use crate::note::MAX_NOTE;
 use crate::store::{LogStore, StoreError, StoreErrorKind};
@@ -19,8 +20,6 @@ use crate::tile::{MAX_ENTRY, Resource};
 
 /// Requests under way at once; more wait.
 const MAX_REQUESTS: usize = 8;
-/// Most bytes of one piece of evidence.
-const MAX_EVIDENCE: usize = 16 * 1024 * 1024;
 
 /// A log at an address: `http://HOST:PORT/PREFIX` or `unix:PATH`.
 ///
