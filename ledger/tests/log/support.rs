@@ -69,7 +69,7 @@ impl Fixture {
     pub(crate) fn meddle(&self, index: u64, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
         let resource = self.bundle(index);
         let Resource::Entries { width, .. } = resource else {
-            unreachable!()
+            panic!("another kind")
         };
         let bytes = self.read(&resource);
         let mut entries: Vec<_> = parse_entries(&bytes, width)

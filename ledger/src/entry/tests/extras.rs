@@ -10,7 +10,7 @@ fn leaf(entry: &Entry) -> Vec<u8> {
 #[test]
 fn the_agent_rebuilds_what_the_service_wrote() {
     let Entry::Order(order) = samples::orders()[1].clone() else {
-        unreachable!()
+        panic!("another kind")
     };
     let extra = order.extra(samples::SALT).to_bytes().unwrap();
     let facts = samples::order_facts(samples::write_scope());
@@ -25,7 +25,7 @@ fn the_agent_rebuilds_what_the_service_wrote() {
     assert_eq!(OrderEntry::accepted_leaf(&facts, &extra).unwrap(), rebuilt);
 
     let Entry::Release(release) = samples::release(true) else {
-        unreachable!()
+        panic!("another kind")
     };
     let extra = release.extra(samples::SALT).to_bytes().unwrap();
     let keys = samples::released();

@@ -11,28 +11,28 @@ fn not_written(entry: Entry) {
 fn order() -> OrderEntry {
     match samples::orders() {
         [_, Entry::Order(entry)] => entry,
-        _ => unreachable!(),
+        _ => panic!("another kind"),
     }
 }
 
 fn release(accepted: bool) -> ReleaseEntry {
     match samples::release(accepted) {
         Entry::Release(entry) => entry,
-        _ => unreachable!(),
+        _ => panic!("another kind"),
     }
 }
 
 fn administration(accepted: bool) -> AdministrationEntry {
     match samples::administration(accepted) {
         Entry::Administration(entry) => entry,
-        _ => unreachable!(),
+        _ => panic!("another kind"),
     }
 }
 
 fn policy() -> PolicyEntry {
     match samples::policy(true) {
         Entry::Policy(entry) => entry,
-        _ => unreachable!(),
+        _ => panic!("another kind"),
     }
 }
 

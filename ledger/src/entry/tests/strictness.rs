@@ -198,7 +198,7 @@ fn texts_have_one_spelling() {
 #[test]
 fn size_and_lists_are_bounded() {
     let Entry::Administration(entry) = samples::administration(true) else {
-        unreachable!()
+        panic!("another kind")
     };
     let with = |count: usize| {
         let mut entry = entry.clone();
@@ -224,7 +224,7 @@ fn size_and_lists_are_bounded() {
     assert!(refused(&too_long));
 
     let [Entry::Order(mut order), _] = samples::orders() else {
-        unreachable!()
+        panic!("another kind")
     };
     order.scope = Some(OrderScope::Read {
         actions: (0..1025).map(|index| format!("a{index}")).collect(),
