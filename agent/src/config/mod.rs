@@ -266,7 +266,8 @@ pub struct GateConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetcherConfig {
-    /// Seconds one exchange may take in all, connecting included. Default 20.
+    /// Seconds one exchange may take in all, connecting included. Default 30: a key service waits up to 20 for the
+    /// log's witnesses, and its refusal is heard only by whoever still listens.
     #[serde(default = "default_fetcher_seconds")]
     pub timeout_seconds: u32,
     /// Longest pause between two attempts, seconds. Default 15.
@@ -510,7 +511,7 @@ fn default_gate_calls_per_minute() -> u32 {
 }
 
 fn default_fetcher_seconds() -> u32 {
-    20
+    30
 }
 
 fn default_retry_max_seconds() -> u32 {

@@ -10,6 +10,10 @@ use super::{LogGuard, LogRule};
 /// A policy for which the log's word was heard: its witnesses have seen, no longer ago than a day, that no other bundle
 /// was in force. Only [`LoggedPolicy::judge`] makes it, so what holds one cannot act on a frozen policy by
 /// mistake.
+///
+/// ```compile_fail
+/// let policy = narthex_agent::log::LoggedPolicy { ..todo!() };
+/// ```
 pub struct LoggedPolicy {
     policy: Policy,
     log: LogGuard,
