@@ -773,32 +773,11 @@ impl Keys {
     fn new(log: TestLog) -> Self {
         let mut world = World::with_log(log);
         let name = KeyName::new("db").unwrap();
-        for version in [1, 2] {
-            let digest = commitment(&name, version, &SecretBytes::copied_from(KEY));
-            let of_version = ("db".to_owned(), version, digest.to_hex());
-            world.commitments.push(of_version);
-        }
-        // One rule with both versions.
-        let bundle = world.bundle_signed_by(None, &[]);
-        let text = String::from_utf8(bundle.bytes).unwrap();
-        let lists: Vec<String> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("commitments = [")?.strip_suffix(']'))
-            .map(ToOwned::to_owned)
-            .collect();
-        let rule = text.find("[[key]]").unwrap();
-        let second = text[rule + 1..].find("[[key]]").unwrap() + rule + 1;
-        let end = text[second..].find("[key_service]").unwrap() + second;
-        let text = format!(
-            "{}{}{}",
-            &text[..rule],
-            text[rule..second].replace(&lists[0], &lists.join(", ")),
-            &text[end..]
-        );
-        let bytes = text.into_bytes();
-        let sign = |name| world.sign(name, narthex_policy::Namespace::Policy, &bytes);
-        let signatures = vec![sign("alice"), sign("bob")];
-        let policy = world.booted(&SignedFile { bytes, signatures }, system_now());
+        let digest = commitment(&name, 1, &SecretBytes::copied_from(KEY));
+        world
+            .commitments
+            .push(("db".to_owned(), 1, digest.to_hex()));
+        let policy = world.booted(&world.bundle(None), system_now());
         let config: KeysConfig =
             toml::from_str("service = \"vsock:3:1\"\n[[key]]\nname = \"db\"").unwrap();
         let keyring = Keyring::new(&config).unwrap();
