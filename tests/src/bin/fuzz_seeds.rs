@@ -15,11 +15,12 @@ use narthex_agent::ipc::{FromGate, encode};
 use narthex_nsm::mock::mint::{DevelopmentAuthority, DocumentRecipe};
 use narthex_nsm::wire::encode_request;
 use narthex_nsm::{AttestationRequest, Request};
-use narthex_policy::{Namespace, SigningKey};
+use narthex_policy::{Namespace, SignedTicket, SigningKey};
 
 const MESSAGE_VECTORS: &str = include_str!("../../../channel/vectors/messages.txt");
 const NN_VECTORS: &str = include_str!("../../../channel/vectors/noise-nn.txt");
 const NK_VECTORS: &str = include_str!("../../../channel/vectors/noise-nk.txt");
+const SUBMISSIONS_VECTORS: &str = include_str!("../../../channel/vectors/noise-submissions.txt");
 const POLICY_EXAMPLES: &str = include_str!("../../../policy/README.md");
 
 /// The moment at which the fuzz targets judge: 2026-01-01T00:00:00Z, in milliseconds.
@@ -46,20 +47,22 @@ fn main() {
     certificates.push(minted.chain.leaf.clone());
     write("certificate", certificates);
 
-    let flights = [values(NN_VECTORS), values(NK_VECTORS)].concat();
+    let flights = [NN_VECTORS, NK_VECTORS, SUBMISSIONS_VECTORS]
+        .map(values)
+        .concat();
     write(
         "channel_frames",
         flights.iter().map(|bytes| with_first(3, bytes)).collect(),
     );
     write(
         "channel_responder",
-        (0..4)
+        (0..5)
             .flat_map(|which| flights.iter().map(move |bytes| with_first(which, bytes)))
             .collect(),
     );
     write(
         "channel_messages",
-        (0..11)
+        (0..14)
             .flat_map(|which| {
                 values(MESSAGE_VECTORS)
                     .into_iter()
@@ -78,9 +81,18 @@ fn main() {
     write("policy_files", examples.clone());
     let call = narthex_policy::Call::decode(&values(MESSAGE_VECTORS)[0]);
     assert!(call.is_err(), "a statement is no call");
-    write("orders_and_calls", examples);
-
     let key = SigningKey::generate_ed25519().expect("random bytes");
+    let ticket = examples
+        .iter()
+        .find(|text| text.starts_with(b"schema = \"narthex/log-reader"))
+        .expect("policy/README.md has a ticket");
+    let signed = SignedTicket {
+        bytes: ticket.clone(),
+        signature: key.sign(Namespace::ReadLog, ticket).expect("a signature"),
+    };
+    let header = signed.to_header().into_bytes();
+    write("orders_and_calls", [examples, vec![header]].concat());
+
     let signature = key
         .sign(Namespace::Order, b"what was signed")
         .expect("a signature");
