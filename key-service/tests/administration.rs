@@ -77,9 +77,11 @@ async fn answers_have_the_documented_shape() {
     let (world, running) = usual().await;
     let created = world.administer(create("database")).await.unwrap();
     assert_eq!(created["operation"], "keys-create");
-    assert_eq!(created["insecure_without_ledger"], true);
-    assert_eq!(created["decision"]["sequence"], 2);
-    assert_eq!(created["decision"]["hash"].as_str().unwrap().len(), 96);
+    let entry = &created["entry"];
+    assert_eq!(entry["epoch"], 0);
+    // The genesis, the word about it, the same at the start, the release statement, the word again.
+    assert_eq!(entry["index"], 5);
+    assert_eq!(entry["hash"].as_str().unwrap().len(), 64);
     let members: Vec<_> = created["key"]
         .as_object()
         .unwrap()
@@ -110,17 +112,25 @@ async fn answers_have_the_documented_shape() {
     );
     assert_eq!(list["root_key"].as_str().unwrap().len(), 32);
     let listed = world.administer(KeyOperation::ListDecisions).await.unwrap();
-    let kinds: Vec<_> = listed["decisions"]
+    let kinds: Vec<_> = listed["entries"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|decision| decision["kind"].as_str().unwrap())
+        .map(|listed| listed["entry"]["type"].as_str().unwrap())
         .collect();
     assert_eq!(
         kinds,
-        ["genesis", "policy", "administration", "administration"]
+        [
+            "policy",
+            "current",
+            "current",
+            "policy",
+            "current",
+            "administration",
+            "administration"
+        ]
     );
-    assert_eq!(listed["count"], 4);
+    assert_eq!(listed["count"], 7);
     running.stop().await;
 }
 
@@ -695,7 +705,7 @@ async fn a_full_database_refuses_everything_and_says_so() {
     assert_eq!(
         refused.as_deref(),
         Some("storage.full"),
-        "no decision, no key"
+        "no entry, no key"
     );
     let (_, metrics) = running.get("/metrics").await;
     assert!(metrics.contains("reason=\"storage.full\""));

@@ -32,6 +32,7 @@ use std::{
 
 use common::*;
 use narthex_key_service::commands;
+use narthex_ledger::{Entry, ReleaseEntry};
 use narthex_policy::KeyOperation;
 use serde_json::Value;
 
@@ -232,30 +233,34 @@ impl Ordeal {
             "{:?}",
             findings.altered_keys
         );
-        let recorded = decisions(&self.world);
-        let by_session: BTreeMap<&str, &Value> = recorded
+        assert!(
+            findings.evidence.altered.is_empty(),
+            "{:?}",
+            findings.evidence.altered
+        );
+        // Nobody has seen a checkpoint that this log does not continue.
+        self.world.continues_what_was_seen();
+        let recorded = entries(&self.world);
+        let by_session: BTreeMap<String, &ReleaseEntry> = recorded
             .iter()
-            .filter(|decision| decision["kind"] == "release" && decision["outcome"] == "accepted")
-            .map(|decision| {
-                (
-                    decision["body"]["enclave"]["session"].as_str().unwrap(),
-                    decision,
-                )
+            .filter_map(|recorded| match &recorded.entry {
+                Entry::Release(release) if release.decision.is_accepted() => {
+                    Some((release.session.to_string(), release))
+                }
+                _ => None,
             })
             .collect();
         let answered = self.answered.lock().unwrap();
         for (session, opened) in &answered.releases {
-            let decision = by_session
-                .get(session.as_str())
-                .expect("a release without its record");
-            let key = &decision["body"]["keys"][0];
-            assert_eq!(key["commitment"], opened.commitment.as_str());
+            let release = by_session
+                .get(session)
+                .expect("a release without its entry");
+            assert_eq!(release.keys[0].commitment.to_string(), opened.commitment);
         }
         for (_, answer) in &answered.calls {
-            let sequence =
-                usize::try_from(answer["decision"]["sequence"].as_u64().unwrap()).unwrap();
-            let decision = recorded.get(sequence).expect("a call without its record");
-            assert_eq!(decision["hash"], answer["decision"]["hash"]);
+            let index = usize::try_from(answer["entry"]["index"].as_u64().unwrap()).unwrap();
+            let recorded = recorded.get(index).expect("a call without its entry");
+            assert_eq!(answer["entry"]["hash"], recorded.hash.to_string());
         }
     }
 

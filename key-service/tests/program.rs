@@ -158,9 +158,9 @@ fn init_refuses_a_bundle_for_another_service() {
 }
 
 #[test]
-fn loose_permissions_and_a_missing_line_stop_the_start() {
+fn loose_permissions_stop_the_start() {
     let world = World::new(vec![KeyRule::usual("database")]);
-    for file in ["root.key", "static.key"] {
+    for file in ["root.key", "static.key", "log.key"] {
         let path = world.path(file);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let output = with_config(&world, &["run"]);
@@ -171,12 +171,6 @@ fn loose_permissions_and_a_missing_line_stop_the_start() {
         );
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let path = world.path("service.toml");
-    let config = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, config.replace("insecure_without_ledger = true", "")).unwrap();
-    let output = with_config(&world, &["run"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("(config.without_ledger)"));
 }
 
 #[test]
@@ -185,7 +179,8 @@ fn check_finds_an_edited_row() {
     let output = with_config(&world, &["check"]);
     assert!(output.status.success());
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["decisions"], 1);
+    assert_eq!((&found["entries"], &found["log"]["size"]), (&2.into(), &2.into()));
+    assert_eq!(found["evidence"]["sound"], 1);
     sqlite(&world, "UPDATE policy_file SET accepted = accepted + 1");
     for command in ["check", "run"] {
         let output = with_config(&world, &[command]);
@@ -215,8 +210,7 @@ fn a_second_instance_is_refused_and_signals_stop_the_first() {
         nix::sys::signal::Signal::SIGINT,
     ] {
         let mut process = Process::run(&world);
-        let log = process.wait_for("serving without the transparency log");
-        assert!(log.contains("insecure_without_ledger=true"));
+        process.wait_for("serving");
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.0.id())).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core"));
         let core: Vec<_> = core.unwrap().split_whitespace().rev().take(3).collect();
@@ -256,14 +250,91 @@ fn root_keys_are_listed() {
 }
 
 #[test]
-fn every_decision_is_a_line() {
+fn every_entry_is_a_line() {
     let world = World::new(vec![KeyRule::usual("database")]);
-    let output = with_config(&world, &["decisions"]);
-    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (line["kind"].as_str(), line["sequence"].as_u64()),
-        (Some("genesis"), Some(0))
+    let output = with_config(&world, &["entries"]);
+    let printed = text(&output.stdout);
+    let lines: Vec<serde_json::Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [genesis, current] = lines.as_slice() else {
+        panic!("{printed}");
+    };
+    assert_eq!((&genesis["sequence"], &genesis["index"]), (&0.into(), &0.into()));
+    assert_eq!(genesis["entry"]["type"], "policy");
+    let file = &genesis["entry"]["files"][0];
+    let bundle = narthex_channel::Digest384::of(world.newest_bundle()).to_hex();
+    assert_eq!((&file["kind"], &file["version"]), (&"bundle".into(), &"1".into()));
+    assert_eq!(file["sha384"], bundle.as_str());
+    let mut signers = [person("alice"), person("bob")];
+    signers.sort();
+    assert_eq!(file["signers"], serde_json::json!(signers));
+    assert_eq!(current["entry"]["type"], "current");
+    assert_eq!(current["entry"]["bundle"], bundle.as_str());
+    assert!(!printed.contains("alice"), "no names");
+}
+
+#[test]
+fn the_log_key_is_made_once_and_printed() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let expected = format!("{}\n", world.log_key);
+    let output = with_config(&world, &["log-key", "--origin", ORIGIN]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), expected);
+    let mode = std::fs::metadata(world.path("log.key"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    let output = with_config(&world, &["log-key", "--origin", "example.com/other"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("(log_key.other_origin)"));
+}
+
+#[test]
+fn another_log_key_signs_nothing() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let other = World::new(vec![KeyRule::usual("database")]);
+    std::fs::copy(other.path("log.key"), world.path("log.key")).unwrap();
+    let output = with_config(&world, &["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(storage.log_key)"));
+    std::fs::remove_file(world.path("keys.sqlite")).unwrap();
+    let init = |world: &World| {
+        program(&[
+            "init",
+            "--config",
+            world.path("service.toml").to_str().unwrap(),
+            "--genesis",
+            world.path("0001.toml").to_str().unwrap(),
+            "--signature",
+            world.path("0001.toml.alice.sig").to_str().unwrap(),
+            world.path("0001.toml.bob.sig").to_str().unwrap(),
+        ])
+    };
+    let output = init(&world);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("(init.log_key)"));
+    std::fs::remove_file(world.path("log.key")).unwrap();
+    let output = init(&world);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("make it with `log-key`"));
+    assert!(!world.path("keys.sqlite").exists());
+}
+
+#[test]
+fn check_finds_altered_evidence() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    sqlite(
+        &world,
+        "UPDATE evidence SET content = cast(substr(content, 1, 40) || x'00' || substr(content, 42) AS BLOB)",
     );
+    let output = with_config(&world, &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("table evidence, of entry 0"));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["altered"].as_array().unwrap().len(), 1);
 }
 
 /// A disk that fails: the service says so, decides nothing more, and the next start finds what was answered.

@@ -47,21 +47,19 @@ async fn an_attested_enclave_gets_its_key_again_and_again() {
         first
     );
     running.stop().await;
-    let released: Vec<_> = decisions(&world)
+    let released: Vec<_> = leaves(&world)
         .into_iter()
-        .filter(|decision| decision["kind"] == "release")
+        .filter(|entry| entry["type"] == "release")
         .collect();
     assert_eq!(released.len(), 3);
-    assert!(
-        released
-            .iter()
-            .all(|decision| decision["outcome"] == "accepted")
-    );
+    assert!(released.iter().all(|entry| entry["outcome"] == "accepted"));
     assert_eq!(
-        released[0]["body"]["keys"][0]["commitment"],
+        released[0]["keys"][0]["commitment"],
         first[0].commitment.as_str()
     );
-    assert_eq!(released[0]["body"]["enclave"]["release"], "shop 1.0");
+    assert_eq!(released[0]["release"], "shop 1.0");
+    assert_eq!((&released[0]["boot_bundle"], &released[0]["in_force"]), (&1.into(), &1.into()));
+    world.continues_what_was_seen();
 }
 
 /// What is made wrong in an enclave.
@@ -442,7 +440,7 @@ async fn bundles_take_over_from_each_other() {
     );
     let again = world.deliver(&delivered).await.unwrap();
     assert_eq!(
-        (again["known"].as_u64(), &again["decision"]),
+        (again["known"].as_u64(), &again["entry"]),
         (Some(1), &serde_json::Value::Null)
     );
     world.bundles.push(text.into_bytes());
@@ -703,22 +701,23 @@ async fn attributable_refusals_are_recorded_and_garbage_is_summed_up() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(stream);
     running.stop().await;
-    let all = decisions(&world);
+    let all = leaves(&world);
     let recorded = all
         .iter()
-        .filter(|decision| decision["reason"] == "key.account")
+        .filter(|entry| entry["reason"] == "key.account")
         .count();
     assert_eq!(recorded, 6, "six a minute for one enclave");
     let summary = all
         .iter()
-        .find(|decision| decision["kind"] == "summary")
+        .find(|entry| entry["type"] == "summary")
         .unwrap();
-    let counts = &summary["body"]["counts"];
+    let counts = &summary["counts"];
+    assert!(summary["from"].as_u64().unwrap() < summary["to"].as_u64().unwrap());
     assert_eq!(counts["key.account"], 14);
     assert_eq!(counts["chain.development_root"], 3);
     assert!(
         all.iter()
-            .all(|decision| decision["reason"] != "chain.development_root")
+            .all(|entry| entry["reason"] != "chain.development_root")
     );
     assert_eq!(counts.as_object().unwrap().len(), 3, "{counts}");
 }
@@ -728,13 +727,9 @@ async fn pages_for_monitoring_say_what_they_should() {
     let (world, running) = usual().await;
     world.ask(&world.enclave(), &["database"]).await.unwrap();
     let (status, body) = running.get("/healthz").await;
-    assert_eq!(
-        (status, body.as_str()),
-        (200, "ok\ninsecure_without_ledger\n")
-    );
+    assert_eq!((status, body.as_str()), (200, "ok\n"));
     let (_, metrics) = running.get("/metrics").await;
     for part in [
-        "narthex_insecure_without_ledger 1\n",
         "narthex_decisions_total{kind=\"release\",outcome=\"accepted\",reason=\"\"} 1\n",
         "narthex_release_expiry_seconds{release=\"shop\",version=\"1.0\"} ",
         "narthex_ready 1\n",
@@ -824,9 +819,9 @@ async fn five_hundred_agents_that_start_together_all_get_their_keys() {
     assert!(metrics.contains("kind=\"release\",outcome=\"accepted\",reason=\"\"} 501\n"));
     running.stop().await;
     assert_eq!(
-        decisions(&world)
+        leaves(&world)
             .iter()
-            .filter(|one| one["kind"] == "release")
+            .filter(|one| one["type"] == "release")
             .count(),
         501
     );
@@ -857,9 +852,9 @@ async fn a_stop_under_load_ends_in_time_and_loses_nothing() {
         }
     }
     assert!(answered > 0);
-    let recorded = decisions(&world)
+    let recorded = leaves(&world)
         .iter()
-        .filter(|one| one["kind"] == "release")
+        .filter(|one| one["type"] == "release")
         .count();
     assert!(
         recorded >= answered,

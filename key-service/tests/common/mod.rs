@@ -10,7 +10,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,9 +28,14 @@ use narthex_channel::{
 use narthex_key_service::{
     clock::{Clock, UnixMillis},
     config::Config,
-    init,
+    init, log_key,
     server::Server,
     static_key,
+    storage::Recorded,
+};
+use narthex_ledger::{
+    Checkpoint, Frontier, Hash, PersonId, Proof, ReleaseEntry, ReleaseFacts, ReleasedKey,
+    SessionHash, Trust, VerifierKey, leaf_hash, verify_inclusion,
 };
 use narthex_nsm::mock::mint::{
     DevelopmentAuthority, DocumentRecipe, Identity, PayloadRecipe, measurement_of,
@@ -47,6 +52,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub const PROJECT: &str = "example";
+/// The name of its log.
+pub const ORIGIN: &str = "example.com/narthex/log";
 pub const REVIEWERS: [&str; 3] = ["alice", "bob", "carol"];
 pub const KEEPER: &str = "dora";
 /// May do nothing with keys.
@@ -146,8 +153,11 @@ pub struct World {
     pub people: BTreeMap<&'static str, SigningKey>,
     pub authority: DevelopmentAuthority,
     pub service_key: StaticPublic,
+    pub log_key: VerifierKey,
     /// The bytes of every bundle, oldest first.
     pub bundles: Vec<Vec<u8>>,
+    /// Root of the log by its size, in every checkpoint that an answer showed.
+    pub seen: Mutex<BTreeMap<u64, Hash>>,
     serial: AtomicU64,
 }
 
@@ -163,6 +173,7 @@ impl World {
         let authority = DevelopmentAuthority::insecure_from_seed(b"key-service tests");
         std::fs::write(folder.path().join("root.der"), authority.root_certificate()).unwrap();
         let service_key = static_key::load_or_create(&folder.path().join("static.key")).unwrap();
+        let log_key = log_key::load_or_create(&folder.path().join("log.key"), ORIGIN).unwrap();
         let people = REVIEWERS
             .into_iter()
             .chain([KEEPER, BYSTANDER])
@@ -173,7 +184,9 @@ impl World {
             people,
             authority,
             service_key,
+            log_key,
             bundles: Vec::new(),
+            seen: Mutex::default(),
             serial: AtomicU64::new(0),
         };
         world.write_config(config_additions);
@@ -201,8 +214,9 @@ impl World {
         #[cfg(not(feature = "dev-root"))]
         let root = "";
         let text = format!(
-            "insecure_without_ledger = true\n{root}\
+            "{root}\
              [storage]\ndatabase = \"keys.sqlite\"\nroot_key = \"root.key\"\nstatic_key = \"static.key\"\n\
+             log_key = \"log.key\"\n\
              [listen]\nkeys = [\"unix:{folder}/keys.sock\"]\n\
              administration = \"unix:{folder}/administration.sock\"\n\
              policy = [\"unix:{folder}/policy.sock\"]\nhttp = \"127.0.0.1:0\"\n\
@@ -275,6 +289,11 @@ impl World {
         text += &format!(
             "\n[key_service]\nstatic_key = \"{}\"\n",
             hex::encode(self.service_key.as_bytes())
+        );
+        text += &format!(
+            "\n[ledger]\nlog = \"{}\"\nquorum = 0\nsalt = \"{}\"\ninsecure_without_witnesses = true\n",
+            self.log_key,
+            "5a".repeat(32)
         );
         for KeyRule { name, rest } in keys {
             text += &format!("\n[[key]]\nname = \"{name}\"\n{rest}");
@@ -413,9 +432,78 @@ impl World {
             .ok_or("closed")?;
         let _closed = connection.close().await;
         Ok(match answer {
-            AdministrationAnswer::Done { body, .. } => Ok(serde_json::from_slice(&body).unwrap()),
+            AdministrationAnswer::Done { body, log_proof } => {
+                let body: Value = serde_json::from_slice(&body).unwrap();
+                if let Some(hash) = body["entry"]["hash"].as_str() {
+                    let hash = Hash(hex::decode(hash).unwrap().try_into().unwrap());
+                    self.proved(&hash, &log_proof.expect("an answer without a proof"));
+                }
+                Ok(body)
+            }
             AdministrationAnswer::Refused { reason, .. } => Err(reason.as_str().to_owned()),
         })
+    }
+
+    // --- The log, as its readers see it.
+
+    pub fn trust(&self) -> Trust {
+        Trust::new(self.log_key.clone(), Vec::new(), 0).unwrap()
+    }
+
+    /// Demands that a proof leads from an entry with this hash to a checkpoint of a log that nobody has seen another
+    /// version of.
+    pub fn proved(&self, leaf: &Hash, proof: &[u8]) -> Proof {
+        let proof = Proof::parse(std::str::from_utf8(proof).unwrap()).unwrap();
+        let trusted = self.trust().check(&proof.checkpoint).unwrap();
+        let Checkpoint { size, root, .. } = trusted.checkpoint();
+        verify_inclusion(proof.index, *size, leaf, &proof.hashes, root).unwrap();
+        let before = self.seen.lock().unwrap().insert(*size, *root);
+        assert!(before.is_none_or(|before| before == *root), "the log forked");
+        proof
+    }
+
+    /// As an agent does it: rebuilds the entry from what it sent and got, and demands that it is logged.
+    fn release_is_logged(
+        &self,
+        enclave: &Enclave,
+        session: &HandshakeHash,
+        envelope: &KeyRequestEnvelope,
+        proof: &[u8],
+        keys: &[Opened],
+    ) {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| ReleasedKey {
+                name: key.name.clone(),
+                version: key.version,
+                commitment: narthex_ledger::Digest384::from_hex(&key.commitment).unwrap(),
+            })
+            .collect();
+        let facts = ReleaseFacts {
+            enclave: &enclave.identity.module_id(),
+            session: SessionHash(*session.as_bytes()),
+            document: &envelope.document,
+            request: &envelope.request,
+            keys: &keys,
+        };
+        let read = Proof::parse(std::str::from_utf8(proof).unwrap()).unwrap();
+        let leaf = ReleaseEntry::accepted_leaf(&facts, read.extra.as_deref().unwrap()).unwrap();
+        self.proved(&leaf_hash(&leaf), proof);
+    }
+
+    /// Demands that the log that is here now continues every checkpoint that an answer showed.
+    pub fn continues_what_was_seen(&self) {
+        let entries = entries(self);
+        let mut frontier = Frontier::new();
+        let seen = self.seen.lock().unwrap();
+        for recorded in &entries {
+            frontier.append(recorded.hash).unwrap();
+            if let Some(root) = seen.get(&frontier.size()) {
+                assert_eq!(frontier.root(), *root, "at {}", frontier.size());
+            }
+        }
+        let largest = seen.last_key_value().map_or(0, |(size, _)| *size);
+        assert!(frontier.size() >= largest, "entries are gone");
     }
 
     pub async fn administer(&self, operation: KeyOperation) -> Result<Value, String> {
@@ -540,7 +628,13 @@ impl World {
             .ok_or("closed")?;
         let _closed = connection.close().await;
         let session_text = hex::encode(session.as_bytes());
-        Ok((session_text, open_answer(&session, &recipient, answer)))
+        let proof = answer.log_proof.clone();
+        let opened = open_answer(&session, &recipient, answer);
+        if let Ok(keys) = &opened {
+            let proof = proof.expect("keys without a proof");
+            self.release_is_logged(enclave, &session, &envelope, &proof, keys);
+        }
+        Ok((session_text, opened))
     }
 }
 
@@ -549,7 +643,7 @@ pub fn open_answer(
     recipient: &RecipientKey,
     answer: KeyAnswer,
 ) -> Result<Vec<Opened>, String> {
-    assert_eq!(answer.log_check, LogCheck::InsecureWithoutLedger);
+    assert_eq!(answer.log_check, LogCheck::Required);
     match answer.outcome {
         KeyOutcome::Refused { reason } => Err(reason.as_str().to_owned()),
         KeyOutcome::Released(keys) => Ok(keys
@@ -754,21 +848,34 @@ pub fn create(name: &str) -> KeyOperation {
     KeyOperation::Create { key: key(name) }
 }
 
-/// Every decision in the database, checked.
-pub fn decisions(world: &World) -> Vec<Value> {
+/// Every entry of the log, checked.
+pub fn entries(world: &World) -> Vec<Recorded> {
     let mut all = Vec::new();
-    narthex_key_service::commands::decisions(&world.config().storage, |recorded| {
-        all.push(recorded.to_json());
+    narthex_key_service::commands::entries(&world.config().storage, |recorded| {
+        all.push(recorded.clone());
     })
     .unwrap();
     all
 }
 
+/// What the entries say, as JSON.
+pub fn leaves(world: &World) -> Vec<Value> {
+    entries(world)
+        .iter()
+        .map(|recorded| recorded.to_json()["entry"].clone())
+        .collect()
+}
+
 pub fn newest_refusal(world: &World) -> Option<Value> {
-    decisions(world)
+    leaves(world)
         .into_iter()
         .rev()
-        .find(|decision| decision["outcome"] == "refused")
+        .find(|entry| entry["outcome"] == "refused")
+}
+
+/// The pseudonym of somebody in the log.
+pub fn person(name: &str) -> String {
+    PersonId::of(&[0x5a; 32], name).to_string()
 }
 
 pub fn sqlite(world: &World, sql: &str) {
