@@ -179,7 +179,10 @@ fn check_finds_an_edited_row() {
     let output = with_config(&world, &["check"]);
     assert!(output.status.success());
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&found["entries"], &found["log"]["size"]), (&2.into(), &2.into()));
+    assert_eq!(
+        (&found["entries"], &found["log"]["size"]),
+        (&2.into(), &2.into())
+    );
     assert_eq!(found["evidence"]["sound"], 1);
     sqlite(&world, "UPDATE policy_file SET accepted = accepted + 1");
     for command in ["check", "run"] {
@@ -261,11 +264,17 @@ fn every_entry_is_a_line() {
     let [genesis, current] = lines.as_slice() else {
         panic!("{printed}");
     };
-    assert_eq!((&genesis["sequence"], &genesis["index"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&genesis["sequence"], &genesis["index"]),
+        (&0.into(), &0.into())
+    );
     assert_eq!(genesis["entry"]["type"], "policy");
     let file = &genesis["entry"]["files"][0];
     let bundle = narthex_channel::Digest384::of(world.newest_bundle()).to_hex();
-    assert_eq!((&file["kind"], &file["version"]), (&"bundle".into(), &"1".into()));
+    assert_eq!(
+        (&file["kind"], &file["version"]),
+        (&"bundle".into(), &"1".into())
+    );
     assert_eq!(file["sha384"], bundle.as_str());
     let mut signers = [person("alice"), person("bob")];
     signers.sort();

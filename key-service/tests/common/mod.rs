@@ -458,7 +458,10 @@ impl World {
         let Checkpoint { size, root, .. } = trusted.checkpoint();
         verify_inclusion(proof.index, *size, leaf, &proof.hashes, root).unwrap();
         let before = self.seen.lock().unwrap().insert(*size, *root);
-        assert!(before.is_none_or(|before| before == *root), "the log forked");
+        assert!(
+            before.is_none_or(|before| before == *root),
+            "the log forked"
+        );
         proof
     }
 
