@@ -536,6 +536,11 @@ async fn a_frozen_source_keeps_the_agent_waiting_until_the_log_speaks() {
         policy.value(FieldName::PolicyCurrentAt),
         Some(Value::Time(UnixMillis(scene.world.issued.0)))
     );
+    let clock = scene.read(Action::Clock, 1).await;
+    assert_eq!(
+        clock.value(FieldName::ClockWitnessed),
+        Some(Value::Time(UnixMillis(scene.world.issued.0)))
+    );
 }
 
 #[tokio::test]

@@ -6,12 +6,41 @@ use crate::{LogError, LogReason};
 
 /// Reads exactly `N` bytes of lower-case hex.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let digits = text.as_bytes();
+    if digits.len() != N * 2 {
         return None;
     }
     let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
     Some(bytes)
+}
+
+/// Lower-case hex. By hand, because entries are mostly hex and a log has millions of them.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
+}
+
+const fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+const fn digit(value: u8) -> char {
+    match value {
+        0..=9 => (b'0' + value) as char,
+        _ => (b'a' + (value & 15) - 10) as char,
+    }
 }
 
 macro_rules! fixed_bytes {
@@ -39,7 +68,7 @@ macro_rules! fixed_bytes {
 
         impl core::fmt::Display for $name {
             fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                formatter.write_str(&hex::encode(self.0))
+                formatter.write_str(&crate::bytes::to_hex(&self.0))
             }
         }
 
@@ -101,6 +130,9 @@ mod tests {
         );
         assert_eq!(Digest384::from_hex(&digest.to_string()), Some(digest));
         let text = digest.to_string();
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(to_hex(&all), hex::encode(&all));
+        assert_eq!(from_hex::<256>(&to_hex(&all)).map(Vec::from), Some(all));
         for wrong in [
             text.to_uppercase(),
             format!("{text}00"),

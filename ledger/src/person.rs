@@ -4,7 +4,7 @@ use core::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::bytes::from_hex;
+use crate::bytes::{from_hex, to_hex};
 
 /// First part of what is hashed.
 const LABEL: &[u8] = b"narthex/v1/person";
@@ -44,7 +44,7 @@ impl PersonId {
 
 impl fmt::Display for PersonId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{PREFIX}{}", hex::encode(self.0))
+        write!(formatter, "{PREFIX}{}", to_hex(&self.0))
     }
 }
 

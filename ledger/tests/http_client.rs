@@ -465,7 +465,7 @@ fn a_server_that_dies_in_the_middle_and_comes_back_is_read_to_the_end() {
             let Some(path) = head.split(' ').nth(1) else {
                 return;
             };
-            let resource = Resource::parse(&path[1..]).unwrap();
+            let resource = Resource::parse(path.strip_prefix('/').unwrap()).unwrap();
             let body = served.get(&resource).unwrap().unwrap();
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
             let _ = stream.write_all(answer.as_bytes());

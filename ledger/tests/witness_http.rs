@@ -200,7 +200,7 @@ async fn requests_that_are_none_are_told_so() {
         format!("old 0 \n\n{note}"),
         format!("OLD 0\n\n{note}"),
         format!("old 18446744073709551616\n\n{note}"),
-        format!("old 0\n{}\n\n{note}", &hash[..43]),
+        format!("old 0\n{}\n\n{note}", hash.trim_end_matches('=')),
         format!("old 0\nx\n\n{note}"),
         format!("old 0\n{}\n{note}", format!("{hash}\n").repeat(64)),
         format!("old 0\n\n{}", note.text()),

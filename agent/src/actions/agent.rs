@@ -168,6 +168,9 @@ pub(super) fn clock(core: &Core) -> Vec<Field> {
         count(FieldName::ClockFailures, time.failures()),
         count(FieldName::ClockHeld, time.held()),
     ];
+    if let Some(witnessed) = core.authority.borrow().witnessed() {
+        fields.push(at(FieldName::ClockWitnessed, witnessed));
+    }
     let source = clock_source();
     fields.push(Field::single(FieldName::ClockSource, Value::State(source)));
     fields

@@ -1,8 +1,8 @@
 //! The authority: every decision of the agent, in one place that does no IO and reads no clock.
 //!
-//! It believes nothing the gate says. A call is judged from its raw bytes and from what the authority itself
-//! knows: the policy in force, this enclave's identity, the handshake hash it attested, and which calls were
-//! made before. Each decision goes into the hash chain, an accepted one before anything is done about
+//! It believes nothing the gate says. A call is judged from its raw bytes, the log's proof among them, and from what
+//! the authority itself knows: the policy in force, this enclave's identity, the handshake hash it attested,
+//! and which calls were made before. Each decision goes into the hash chain, an accepted one before anything is done about
 //! it: [`FreshCall`] comes out of [`Authority::judge`] only after that.
 
 use narthex_channel::diagnostics::{

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     BootId, Digest384, EvidenceDigest, Hash, LogError, PersonId, RootKeyId, Salt, SessionHash,
+    bytes::{from_hex, to_hex},
 };
 
 /// Something a field can hold.
@@ -22,13 +23,13 @@ pub(crate) struct Writing<'t>(Object<'t>);
 
 impl<'t> Writing<'t> {
     pub(crate) fn put(mut self, name: &'static str, value: &'t impl Value) -> Self {
-        self.0.insert(Cow::Borrowed(name), value.to_json());
+        self.0.push((Cow::Borrowed(name), value.to_json()));
         self
     }
 
     pub(crate) fn put_text(mut self, name: &'static str, text: &'t str) -> Self {
         self.0
-            .insert(Cow::Borrowed(name), Json::Text(Cow::Borrowed(text)));
+            .push((Cow::Borrowed(name), Json::Text(Cow::Borrowed(text))));
         self
     }
 
@@ -40,7 +41,8 @@ impl<'t> Writing<'t> {
         }
     }
 
-    pub(crate) fn into_json(self) -> Json<'t> {
+    pub(crate) fn into_json(mut self) -> Json<'t> {
+        self.0.sort_unstable_by(|(one, _), (next, _)| one.cmp(next));
         Json::Object(self.0)
     }
 }
@@ -68,15 +70,18 @@ impl<'t> Reading<'t> {
 
     /// A field that may be left out.
     pub(crate) fn optional<V: Value>(&mut self, name: &'static str) -> Result<Option<V>, LogError> {
-        self.0
-            .remove(name)
-            .map(|json| V::from_json(json).map_err(|wrong| wrong.within(name)))
-            .transpose()
+        let Some(place) = self.0.iter().position(|(key, _)| key == name) else {
+            return Ok(None);
+        };
+        let (_, json) = self.0.swap_remove(place);
+        V::from_json(json)
+            .map(Some)
+            .map_err(|wrong| wrong.within(name))
     }
 
     /// Nothing may be left.
     pub(crate) fn finish(self) -> Result<(), LogError> {
-        match self.0.first_key_value() {
+        match self.0.first() {
             None => Ok(()),
             Some((name, _)) => Err(wrong(format!("`{name}` does not belong here"))),
         }
@@ -161,7 +166,7 @@ macro_rules! values_of_hex {
     ($($name:ident: $form:literal,)*) => {$(
         impl Value for $name {
             fn to_json(&self) -> Json<'_> {
-                Json::Text(Cow::Owned(self.to_string()))
+                Json::Text(Cow::Owned(to_hex(&self.0)))
             }
 
             fn from_json(json: Json<'_>) -> Result<Self, LogError> {
@@ -181,14 +186,14 @@ values_of_hex! {
 
 impl Value for EvidenceDigest {
     fn to_json(&self) -> Json<'_> {
-        Json::Text(Cow::Owned(self.to_string()))
+        Json::Text(Cow::Owned(to_hex(&self.0)))
     }
 
     fn from_json(json: Json<'_>) -> Result<Self, LogError> {
         parsed(
             json,
             "a digest of evidence in 96 lower-case hex digits",
-            Self::parse,
+            |text| from_hex(text).map(Self),
         )
     }
 }

@@ -4,7 +4,7 @@
 //! printable ASCII without `"` and `\`, so there is nothing to escape. Within these bounds the form is that of
 //! RFC 8785, and every value has exactly one spelling: the reader takes no other.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use super::wrong;
 use crate::LogError;
@@ -18,8 +18,8 @@ const MAX_ITEMS: usize = 1024;
 /// An entry is an object with lists of objects with lists of texts.
 const MAX_DEPTH: usize = 5;
 
-/// An object's fields.
-pub(crate) type Object<'t> = BTreeMap<Cow<'t, str>, Json<'t>>;
+/// An object's fields, in ascending order of their keys, each once.
+pub(crate) type Object<'t> = Vec<(Cow<'t, str>, Json<'t>)>;
 
 /// A value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -225,15 +225,12 @@ impl<'t> Reader<'t> {
         }
         loop {
             let key = self.text()?;
-            if fields
-                .last_key_value()
-                .is_some_and(|(last, _)| last.as_ref() >= key)
-            {
+            if fields.last().is_some_and(|(last, _)| last.as_ref() >= key) {
                 return Err(self.wrong("keys ascend, and each stands once"));
             }
             self.expect(b':')?;
             let value = self.value(inner)?;
-            fields.insert(Cow::Borrowed(key), value);
+            fields.push((Cow::Borrowed(key), value));
             bounded(fields.len())?;
             if self.skip(b'}') {
                 return Ok(fields);

@@ -167,6 +167,26 @@ fn a_cosignature_has_the_bytes_of_the_format() {
 }
 
 #[test]
+fn a_cosignature_is_the_one_that_aics_tlog_makes() {
+    // Made with `aics_tlog.sign_cosignature` 0.2.1 (PyPI), from the seed 00 01 … 1f.
+    let key = SigningKey::parse(
+        "PRIVATE+KEY+witness.example/w1+e75f6532+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f",
+    )
+    .unwrap();
+    assert_eq!(
+        key.verifier_key().to_string(),
+        "witness.example/w1+e75f6532+BAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+    );
+    let text = format!("example.com/behind-the-sofa\n20852163\n{ROOT}\n");
+    let note = SignedNote::parse(&format!("{text}\n— a AAAAAAE=\n")).unwrap();
+    let line = cosign(&note, &key, 1_679_315_147).unwrap();
+    assert_eq!(
+        line.to_string(),
+        "— witness.example/w1 519lMgAAAABkGFDLBuRDazBLVac2NE+Y+IjbjQOcXLfF9CSDZVUIoS83rE1nFZsVE8YiWV6Ngr7lV8H6bdoBQGP/l73euDMQ9k+bBQ=="
+    );
+}
+
+#[test]
 fn only_witnesses_cosign_and_only_checkpoints_and_times_that_can_be_written() {
     let world = World::new(1, 1);
     let note = world.checkpoint(&Tree::new(4), 4, &[]);

@@ -13,6 +13,7 @@ mod keys;
 mod merkle;
 mod notes;
 mod proofs;
+mod robustness;
 mod support;
 mod tiles;
 mod trust;
