@@ -79,9 +79,11 @@ async fn answers_have_the_documented_shape() {
     assert_eq!(created["operation"], "keys-create");
     let entry = &created["entry"];
     assert_eq!(entry["epoch"], 0);
-    // The genesis, the word about it, the same at the start, the release statement, the word again.
-    assert_eq!(entry["index"], 5);
-    assert_eq!(entry["hash"].as_str().unwrap().len(), 64);
+    let index = usize::try_from(entry["index"].as_u64().unwrap()).unwrap();
+    assert_eq!(
+        entries(&world)[index].hash.to_string(),
+        entry["hash"].as_str().unwrap()
+    );
     let members: Vec<_> = created["key"]
         .as_object()
         .unwrap()
@@ -117,20 +119,14 @@ async fn answers_have_the_documented_shape() {
         .unwrap()
         .iter()
         .map(|listed| listed["entry"]["type"].as_str().unwrap())
+        // The word about the bundle in force stands wherever a group ended that asked for it.
+        .filter(|kind| *kind != "current")
         .collect();
     assert_eq!(
         kinds,
-        [
-            "policy",
-            "current",
-            "current",
-            "policy",
-            "current",
-            "administration",
-            "administration"
-        ]
+        ["policy", "policy", "administration", "administration"]
     );
-    assert_eq!(listed["count"], 7);
+    assert_eq!(listed["count"], listed["entries"].as_array().unwrap().len());
     running.stop().await;
 }
 
@@ -350,13 +346,16 @@ async fn restore(world: &World, backup: &[u8]) -> Result<Value, String> {
     world.administer_with(operation, backup).await
 }
 
-/// Another machine of the same lineage: same genesis, same static key, its own root key and database.
+/// Another machine of the same lineage: same genesis, same static key and log key, its own root key and database. Its
+/// log begins anew: witnesses, of which there are none here, would not have it before it caught up.
 fn second_machine(first: &World) -> World {
     let second = World::new(vec![KeyRule::usual("database")]);
-    for file in ["keys.sqlite", "root.key", "static.key"] {
+    for file in ["keys.sqlite", "root.key"] {
         std::fs::remove_file(second.path(file)).unwrap();
     }
-    std::fs::copy(first.path("static.key"), second.path("static.key")).unwrap();
+    for file in ["static.key", "log.key"] {
+        std::fs::copy(first.path(file), second.path(file)).unwrap();
+    }
     let signatures: Vec<_> = ["alice", "bob"]
         .iter()
         .map(|who| first.path(&format!("0001.toml.{who}.sig")))
@@ -371,6 +370,7 @@ fn second_machine(first: &World) -> World {
     let mut second = second;
     second.bundles.clone_from(&first.bundles);
     second.service_key = first.service_key;
+    second.log_key = first.log_key.clone();
     second.people = first
         .people
         .iter()
