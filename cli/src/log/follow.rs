@@ -1,9 +1,10 @@
 //! `narthex log follow`: new entries as they come, and the log's honesty at every step.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use narthex_ledger::{LogReader, LogReason, LogStore, TrustedCheckpoint};
 
+use super::background::{Pauses, until_stopped};
 use super::entries::{Ended, each_entry};
 use super::open::OpenLog;
 use super::show::line;
@@ -13,75 +14,48 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Form, Output};
 use crate::printable::printable_json;
-use crate::stop::Stop;
-use crate::transport::runtime;
-
-/// The longest pause while a log cannot be reached.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// `narthex log follow`: until it is told to stop, or the log proves to be dishonest.
 pub(super) fn follow(arguments: &FollowArguments, output: &Output) -> Outcome<Exit> {
     let log = OpenLog::open(&arguments.source, output)?;
-    let runtime = runtime()?;
-    let mut stop = {
-        let _inside = runtime.enter();
-        Stop::listening()?
-    };
-    let mut following = Following {
-        next: arguments.since.unwrap_or(log.head.checkpoint().size),
-        seen: log.head.clone(),
-        log: &log,
-        output,
-        unreachable: false,
-    };
-    if following.next > following.seen.checkpoint().size {
+    let size = log.head.checkpoint().size;
+    let next = arguments.since.unwrap_or(size);
+    if next > size {
         return Err(Failure::misuse(
             "log.no_such_entry",
-            format!(
-                "--since {}: the log has {} entries, counted from 0",
-                following.next,
-                following.seen.checkpoint().size
-            ),
+            format!("--since {next}: the log has {size} entries, counted from 0"),
         ));
     }
     output.say(format_args!(
-        "narthex: following {} from entry {}",
-        following.seen.checkpoint().origin,
-        following.next
+        "narthex: following {} from entry {next}",
+        log.head.checkpoint().origin
     ));
-    let began = Instant::now();
-    let mut pause = arguments.interval;
-    // What is there already, before the first pause.
-    following.survive(Following::step)?;
-    loop {
-        let left = arguments
-            .duration
-            .map(|duration| duration.saturating_sub(began.elapsed()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Ok(Exit::Done);
-        }
-        let nap = left.map_or(pause, |left| left.min(pause));
-        let stopped = runtime.block_on(async {
-            tokio::select! {
-                () = stop.asked() => true,
-                () = tokio::time::sleep(nap) => false,
+    let mut following = Following {
+        next,
+        seen: log.head.clone(),
+        log,
+        output: *output,
+        unreachable: false,
+    };
+    let (interval, duration) = (arguments.interval, arguments.duration);
+    until_stopped(move || {
+        let began = Instant::now();
+        let mut pauses = Pauses::new(interval);
+        loop {
+            let went_well = following.look()?;
+            let left = duration.map(|duration| duration.saturating_sub(began.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(());
             }
-        });
-        if stopped {
-            return Ok(Exit::Done);
+            pauses.pause(went_well, left);
         }
-        pause = match following.survive(Following::step)? {
-            true => arguments.interval,
-            false => pause
-                .saturating_mul(2)
-                .min(MAX_PAUSE.max(arguments.interval)),
-        };
-    }
+    })?;
+    Ok(Exit::Done)
 }
 
-struct Following<'a> {
-    log: &'a OpenLog,
-    output: &'a Output,
+struct Following {
+    log: OpenLog,
+    output: Output,
     /// The newest checkpoint that was seen to continue the one before.
     seen: TrustedCheckpoint,
     /// The next entry to print.
@@ -90,22 +64,60 @@ struct Following<'a> {
     unreachable: bool,
 }
 
-impl Following<'_> {
-    /// Looks once; prints what is new.
+impl Following {
+    /// Looks once; whether the source answered. What speaks against the log is an error.
+    fn look(&mut self) -> Outcome<bool> {
+        let error = match self.step() {
+            Ok(()) => {
+                if std::mem::take(&mut self.unreachable) {
+                    self.output
+                        .say(format_args!("narthex: {} answers again", self.log.name));
+                }
+                return Ok(true);
+            }
+            Err(Ended::Command(failure)) => return Err(failure),
+            Err(Ended::Log(error)) => error,
+        };
+        match error.reason() {
+            // A copy that is just being written lacks a part for a moment.
+            LogReason::Unavailable | LogReason::Missing => {
+                if !std::mem::replace(&mut self.unreachable, true) {
+                    self.output.say(format_args!(
+                        "narthex: {}: {}; trying again",
+                        self.log.name,
+                        error.detail()
+                    ));
+                }
+                Ok(false)
+            }
+            _ => Err(self
+                .log
+                .rewritten(&error, &self.seen, "what this command saw before")),
+        }
+    }
+
+    /// Prints what is new, if all of it continues what was seen.
     fn step(&mut self) -> Result<(), Ended> {
         let newest = self.log.newest()?;
-        let reader = LogReader::at(&*self.log.store, newest.clone())?;
-        reader.check_extends(&self.seen)?;
-        if newest.checkpoint().size > self.next {
+        {
+            // The store outlives the borrow of `self` that printing needs.
+            let store = std::sync::Arc::clone(&self.log.store);
+            let reader = LogReader::at(&*store, newest.clone())?;
+            reader.check_extends(&self.seen)?;
             self.print_all(&reader)?;
         }
-        self.remember(&newest);
+        // That it cannot be remembered is said, and does not end anything.
+        if newest.checkpoint().size > self.seen.checkpoint().size
+            && let Err(failure) = self.log.remember(&newest)
+        {
+            self.output.say(failure);
+        }
         self.seen = newest;
         Ok(())
     }
 
     /// Each entry is printed once, and only after it was compared with the tree.
-    fn print_all(&mut self, reader: &LogReader<'_, dyn LogStore>) -> Result<(), Ended> {
+    fn print_all(&mut self, reader: &LogReader<'_, dyn LogStore + '_>) -> Result<(), Ended> {
         let (from, to) = (self.next, reader.size());
         each_entry(reader, from..to, |numbered, _| {
             self.print(&numbered)?;
@@ -122,45 +134,6 @@ impl Following<'_> {
                 self.output.data(printable_json(&json).as_bytes())
             }
             Form::Text => self.output.data(line(numbered, people).as_bytes()),
-        }
-    }
-
-    /// That it cannot be remembered is said and does not end anything.
-    fn remember(&self, head: &TrustedCheckpoint) {
-        if let Err(failure) = self.log.remember(head) {
-            self.output.say(failure);
-        }
-    }
-
-    /// Whether a step went well. A source that is away, or of which a part is not there yet, is
-    /// asked again; what speaks against the log ends the command.
-    fn survive(&mut self, step: impl FnOnce(&mut Self) -> Result<(), Ended>) -> Outcome<bool> {
-        let error = match step(self) {
-            Ok(()) => {
-                if std::mem::take(&mut self.unreachable) {
-                    self.output
-                        .say(format_args!("narthex: {} answers again", self.log.name));
-                }
-                return Ok(true);
-            }
-            Err(Ended::Command(failure)) => return Err(failure),
-            Err(Ended::Log(error)) => error,
-        };
-        match error.reason() {
-            LogReason::Unavailable | LogReason::Missing => {
-                if !std::mem::replace(&mut self.unreachable, true) {
-                    self.output.say(format_args!(
-                        "narthex: {}: {}; trying again",
-                        self.log.name,
-                        error.detail()
-                    ));
-                }
-                Ok(false)
-            }
-            _ => {
-                let place = "what this command saw before".to_owned();
-                Err(self.log.rewritten(&error, &self.seen, &place))
-            }
         }
     }
 }

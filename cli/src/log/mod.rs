@@ -5,13 +5,17 @@
 //! | `address.rs` | what people type for a log, a place to listen, and entries |
 //! | `trust.rs`, `people.rs` | whose signatures count; names for ids |
 //! | `open.rs`, `remembered.rs` | the newest checkpoint, and whether it continues what was seen before |
-//! | `words.rs`, `search.rs` | entries in words; which are meant |
+//! | `entries.rs`, `words.rs`, `search.rs` | passes over entries; entries in words; which are meant |
 //! | `show.rs`, `follow.rs`, `verify.rs`, `prove.rs` | reading commands |
 //! | `copies.rs`, `serve.rs`, `witness.rs` | copies of logs, and servers |
 //! | `ticket.rs`, `witness_key.rs`, `hand_in.rs` | tickets, keys, kept statements |
+//! | `evidence.rs` | evidence beside the log: there as recorded, purged, or missing |
+//! | `background.rs` | work until it ends or is told to stop |
 //! | `failures.rs`, `progress.rs` | what went wrong and what to do; how far it has come |
 
 mod address;
+mod background;
+mod copies;
 mod entries;
 mod evidence;
 mod failures;
@@ -39,7 +43,7 @@ pub(crate) use witness_key::verifier_keys;
 
 use crate::commands::log::Command;
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::Output;
 
 /// `narthex log`.
@@ -56,9 +60,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Outcome<Exit> {
         Command::Ticket(arguments) => ticket::ticket(arguments, output),
         Command::Witness(arguments) => witness::witness(arguments, output),
         Command::WitnessKey(arguments) => witness_key::witness_key(arguments, output),
-        _ => Err(Failure::misuse(
-            "log.soon",
-            "this part arrives within the hour",
-        )),
+        Command::Export(arguments) => copies::export(arguments, output),
+        Command::Mirror(arguments) => copies::mirror(arguments, output),
     }
 }

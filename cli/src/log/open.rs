@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use narthex_ledger::tokio::{ClientLimits, HttpLog};
+use narthex_ledger::tokio::{ClientLimits, EarlierEpoch, HttpLog};
 use narthex_ledger::{
-    Folder, InEpoch, LogError, LogReader, LogReason, LogStore, Trust, TrustedCheckpoint,
+    Folder, Frontier, LogError, LogReader, LogReason, LogStore, Resource, StoreError, Trust,
+    TrustedCheckpoint,
 };
 use narthex_policy::SignedTicket;
 
 use super::address::LogAddress;
 use super::failures::log_failure;
 use super::remembered::Remembered;
-use super::trust::{EarlierEpoch, Relying};
+use super::trust::Relying;
 use crate::commands::log::{AccessArguments, LogArguments};
 use crate::failure::{Failure, Outcome};
 use crate::input::read_text;
@@ -98,16 +99,9 @@ impl OpenLog {
     ///
     /// # Errors
     /// `log.epoch` if the policy names no such epoch; `log.*`.
-    pub(crate) fn epoch(
-        &self,
-        number: u32,
-    ) -> Outcome<(InEpoch<Arc<dyn LogStore>>, TrustedCheckpoint)> {
-        let found = self
-            .relying
-            .earlier
-            .iter()
-            .find(|epoch| epoch.number == number);
-        let epoch = found.ok_or_else(|| {
+    pub(crate) fn epoch(&self, number: u32) -> Outcome<(EpochStore, TrustedCheckpoint)> {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        let epoch = self.relying.earlier.get(place).ok_or_else(|| {
             let failure = Failure::misuse(
                 "log.epoch",
                 format!("the policy names no earlier epoch {number} of this log"),
@@ -120,7 +114,7 @@ impl OpenLog {
                 )),
             }
         })?;
-        let store = InEpoch {
+        let store = EpochStore {
             store: Arc::clone(&self.store),
             epoch: number,
         };
@@ -244,25 +238,56 @@ fn checkpoint(store: &dyn LogStore, trust: &Trust) -> Result<TrustedCheckpoint, 
     trust.check(&LogReader::newest(store)?)
 }
 
-/// A finished epoch's checkpoint: the old key signed it, and it is the one that reviewers signed.
+/// An earlier epoch as a log of its own. Evidence lies beside all epochs.
+pub(crate) struct EpochStore {
+    store: Arc<dyn LogStore>,
+    epoch: u32,
+}
+
+impl LogStore for EpochStore {
+    fn get(&self, resource: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
+        match resource {
+            Resource::Evidence(_) => self.store.get(resource),
+            other => {
+                let inside = Resource::Epoch(self.epoch, Box::new(other.clone()));
+                self.store.get(&inside)
+            }
+        }
+    }
+}
+
+/// A finished epoch's checkpoint: the old key signed it, and the tree that the reviewers signed is
+/// its beginning. A mirror may have seen more of it than the log remembered when it began anew.
 fn last_checkpoint(
-    store: &dyn LogStore,
+    store: &EpochStore,
     epoch: &EarlierEpoch,
 ) -> Result<TrustedCheckpoint, LogError> {
-    let head = Trust::new(epoch.log.clone(), Vec::new(), 0)?.check(&LogReader::newest(store)?)?;
+    let trust = Trust::new(epoch.log.clone(), Vec::new(), 0)?;
+    let head = trust.check(&LogReader::newest(store)?)?;
     let at = head.checkpoint();
-    match (at.size, at.root) == (epoch.size, epoch.root) {
-        true => Ok(head),
-        false => Err(LogError::new(
-            LogReason::Consistency,
+    let wrong = |reason, words: String| Err(LogError::new(reason, words));
+    if at.size < epoch.size {
+        return wrong(
+            LogReason::Behind,
             format!(
-                "it ends after {} entries with root {}; the bundle says {} and {}",
-                at.size,
-                at.root.to_base64(),
+                "it has {} entries here; the bundle says {}",
+                at.size, epoch.size
+            ),
+        );
+    }
+    let reader = LogReader::at(store, head.clone())?;
+    let root = Frontier::from_source(reader.tiles(), epoch.size)?.root();
+    match root == epoch.root {
+        true => Ok(head),
+        false => wrong(
+            LogReason::Forked,
+            format!(
+                "the first {} entries have the root {}; the bundle says {}",
                 epoch.size,
+                root.to_base64(),
                 epoch.root.to_base64()
             ),
-        )),
+        ),
     }
 }
 

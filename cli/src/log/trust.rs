@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use narthex_ledger::tokio::EarlierEpoch;
 use narthex_ledger::{Hash, Trust, VerifierKey};
 use narthex_policy::{Ledger, UnixMillis};
 
@@ -27,19 +28,6 @@ pub(crate) struct Relying {
     pub(crate) people: People,
     /// The policy, where there is one.
     pub(crate) held: Option<HeldPolicy>,
-}
-
-/// A finished log that the present one continues: the reviewers signed where it ended.
-#[derive(Clone, Debug)]
-pub(crate) struct EarlierEpoch {
-    /// Counted from 0.
-    pub(crate) number: u32,
-    /// Its key.
-    pub(crate) log: VerifierKey,
-    /// How many entries it had.
-    pub(crate) size: u64,
-    /// Its root.
-    pub(crate) root: Hash,
 }
 
 impl Relying {
@@ -127,13 +115,13 @@ pub(crate) fn trust_of(ledger: &Ledger) -> Outcome<Trust> {
 }
 
 fn earlier_of(ledger: &Ledger) -> Outcome<Vec<EarlierEpoch>> {
-    let epochs = ledger.previous.iter().zip(0_u32..);
-    epochs
-        .map(|(previous, number)| {
+    ledger
+        .previous
+        .iter()
+        .map(|previous| {
             let log = VerifierKey::parse(previous.log.as_str())
                 .map_err(|error| log_failure("an earlier epoch in the bundle", &error))?;
             Ok(EarlierEpoch {
-                number,
                 log,
                 size: previous.size,
                 root: Hash(previous.root),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use narthex_ledger::tokio::EarlierEpoch;
 use narthex_ledger::{
     Entry, EntryKind, LogError, LogReader, LogReason, LogStore, MAX_NOTE, Outcome as Decided,
     SignedNote, TrustedCheckpoint, VerifiedLog,
@@ -17,7 +18,6 @@ use super::evidence::{Evidence, EvidenceCounts};
 use super::failures::log_failure;
 use super::open::{OpenLog, cosigned_words};
 use super::progress::Progress;
-use super::trust::EarlierEpoch;
 use crate::commands::log::reading::VerifyArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -40,9 +40,9 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     // The oldest first, so that an error names the earliest place.
     let mut epochs = Vec::new();
     let mut before: Option<&EarlierEpoch> = None;
-    for epoch in &log.relying.earlier {
-        let (store, head) = log.epoch(epoch.number)?;
-        let name = format!("{}, epoch {}", log.name, epoch.number);
+    for (number, epoch) in (0..).zip(&log.relying.earlier) {
+        let (store, head) = log.epoch(number)?;
+        let name = format!("{}, epoch {number}", log.name);
         let store: Arc<dyn LogStore> = Arc::new(store);
         let part = Part {
             name: &name,

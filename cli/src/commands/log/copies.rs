@@ -28,6 +28,10 @@ pub(crate) struct ExportArguments {
     /// Leave the evidence behind: the log can still be verified, the decisions cannot
     #[arg(long)]
     pub(crate) without_evidence: bool,
+
+    /// Go on when evidence is not there and no entry says that it was purged
+    #[arg(long)]
+    pub(crate) accept_missing_evidence: bool,
 }
 
 /// Keep a verified copy of a log up to date.
@@ -54,6 +58,10 @@ pub(crate) struct MirrorArguments {
     /// How often to look
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
     pub(crate) interval: Duration,
+
+    /// Go on when evidence is not there and no entry says that it was purged
+    #[arg(long)]
+    pub(crate) accept_missing_evidence: bool,
 }
 
 /// Serve a folder's log to readers over HTTP.
