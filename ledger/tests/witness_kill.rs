@@ -1,4 +1,6 @@
 //! A witness that is killed at any moment, many times: it never cosigns two roots for one size, nor goes back.
+//! Once with a disk that keeps everything, and once with one that loses what was not synced, by the library that
+//! the key service's tests have for that (`key-service/tests/synced/synced.c`).
 
 #![allow(
     clippy::expect_used,
@@ -11,11 +13,11 @@
 mod http_support;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use narthex_ledger::tokio::{
     HttpListener, ServeLimits, ServeStatistics, Witness, create_witness_folder,
 };
 use narthex_ledger::{AddCheckpoint, Hash, KeyKind, NoteSignature, SigningKey, VerifierKey};
+use tempfile::TempDir;
 
 const FOLDER: &str = "WITNESS_KILL_FOLDER";
 
@@ -34,7 +37,7 @@ fn child() {
         return;
     };
     let folder = Path::new(&folder);
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     let key = SigningKey::parse(&read("key")).unwrap();
     let logs = read("logs")
         .lines()
@@ -68,13 +71,16 @@ struct Running {
 }
 
 impl Running {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    fn start(folder: &Path, power: Option<&Power>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", "child", "--nocapture"])
             .env(FOLDER, folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        if let Some(power) = power {
+            power.watch(&mut command);
+        }
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
             .map_while(Result::ok)
@@ -88,6 +94,64 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+/// A disk that holds, after a kill, only what was synced.
+struct Power {
+    shadow: TempDir,
+    library: PathBuf,
+    state: PathBuf,
+}
+
+impl Power {
+    fn new(folder: &Path) -> Self {
+        let shadow = tempfile::tempdir().unwrap();
+        for part in ["synced", "new", "temporary"] {
+            fs::create_dir(shadow.path().join(part)).unwrap();
+        }
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../key-service/tests/synced/synced.c");
+        let library = shadow.path().join("synced.so");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status()
+            .expect("a C compiler, which building this workspace needs as well");
+        assert!(built.success());
+        Self {
+            shadow,
+            library,
+            state: fs::canonicalize(folder.join("state")).unwrap(),
+        }
+    }
+
+    /// What is there now survived the last power cut.
+    fn watch(&self, command: &mut Command) {
+        let part = |name: &str| self.shadow.path().join(name);
+        replace_files(&self.state, &part("synced"));
+        replace_files(&part("temporary"), &part("new"));
+        command
+            .env("LD_PRELOAD", &self.library)
+            .env("SYNCED_FOLDER", &self.state)
+            .env("SYNCED_SHADOW", self.shadow.path());
+    }
+
+    /// Puts the disk into the state that the model says it has after a power cut.
+    fn lose(&self) {
+        replace_files(&self.shadow.path().join("synced"), &self.state);
+    }
+}
+
+/// Makes the files in `to` those in `from`.
+fn replace_files(from: &Path, to: &Path) {
+    for file in fs::read_dir(to).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 
@@ -159,6 +223,15 @@ fn submit(address: SocketAddr, history: &MemoryLog, key: &VerifierKey, cosigned:
 
 #[test]
 fn killed_at_any_moment_it_stays_true_to_what_it_cosigned() {
+    ordeal(|_| None);
+}
+
+#[test]
+fn without_power_at_any_moment_it_stays_true_to_what_it_cosigned() {
+    ordeal(|folder| Some(Power::new(folder)));
+}
+
+fn ordeal(power: impl Fn(&Path) -> Option<Power>) {
     const CAMPAIGNS: u64 = 8;
     const KILLS: u64 = 9;
     let mut kills_with_work = 0;
@@ -173,15 +246,16 @@ fn killed_at_any_moment_it_stays_true_to_what_it_cosigned() {
         let mut other = MemoryLog::new("example.com/other");
         other.grow(400, "c");
         let key = witness.verifier_key();
-        std::fs::write(folder.path().join("key"), &*witness.to_text()).unwrap();
+        fs::write(folder.path().join("key"), &*witness.to_text()).unwrap();
         let logs = [&log, &other].map(|log| log.key.verifier_key().to_string());
-        std::fs::write(folder.path().join("logs"), logs.join("\n")).unwrap();
+        fs::write(folder.path().join("logs"), logs.join("\n")).unwrap();
         create_witness_folder(&folder.path().join("state"), &key).unwrap();
 
+        let power = power(folder.path());
         let cosigned = Cosigned::default();
         for kill in 0..KILLS {
             let before = cosigned.lock().unwrap().len();
-            let running = Running::start(folder.path());
+            let running = Running::start(folder.path(), power.as_ref());
             // It knows at least what it cosigned.
             for history in [&log, &other] {
                 let largest = largest(&cosigned, history.key.name());
@@ -196,7 +270,6 @@ fn killed_at_any_moment_it_stays_true_to_what_it_cosigned() {
                 assert!(known >= largest, "it forgot: {known} of {largest}");
             }
             let address = running.address;
-            let done = AtomicBool::new(false);
             std::thread::scope(|scope| {
                 for history in [&log, &fork, &other] {
                     let (cosigned, key) = (&cosigned, &key);
@@ -206,8 +279,10 @@ fn killed_at_any_moment_it_stays_true_to_what_it_cosigned() {
                 let micros = (campaign * 7919 + kill * 3571) % 23_000;
                 std::thread::sleep(Duration::from_micros(micros));
                 drop(running);
-                done.store(true, Ordering::SeqCst);
             });
+            if let Some(power) = &power {
+                power.lose();
+            }
             if cosigned.lock().unwrap().len() > before {
                 kills_with_work += 1;
             }
