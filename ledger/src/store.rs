@@ -77,7 +77,7 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// A finished epoch of the log in `store`, as a log of its own.
+/// A finished epoch of the log in `store`, as a log of its own. Evidence lies beside all epochs.
 #[derive(Clone, Copy, Debug)]
 pub struct InEpoch<S> {
     /// The whole log.
@@ -88,7 +88,11 @@ pub struct InEpoch<S> {
 
 impl<S: LogStore> LogStore for InEpoch<S> {
     fn get(&self, resource: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store
-            .get(&Resource::Epoch(self.epoch, Box::new(resource.clone())))
+        match resource {
+            Resource::Evidence(_) => self.store.get(resource),
+            inner => self
+                .store
+                .get(&Resource::Epoch(self.epoch, Box::new(inner.clone()))),
+        }
     }
 }

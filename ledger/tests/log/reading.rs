@@ -175,6 +175,9 @@ fn evidence_is_found_by_its_digest() {
 fn a_finished_epoch_is_a_log_of_its_own() {
     let mut fixture = Fixture::new(SIZE);
     let old_trust = fixture.trust;
+    let evidence = Evidence::order(b"order", b"signature", &["approval"]).unwrap();
+    let evidence = SaltedEvidence::new(evidence).unwrap();
+    let digest = fixture.log.keep(&evidence).unwrap();
     let key = SigningKey::generate("example.com/log-2", KeyKind::Log).unwrap();
     assert_eq!(fixture.log.begin_epoch(key).unwrap(), 0);
     fixture.log.append(&entry(7)).unwrap();
@@ -190,6 +193,7 @@ fn a_finished_epoch_is_a_log_of_its_own() {
     verify(&epoch, &old_trust, 2).unwrap();
     let old = LogReader::open(&epoch, &old_trust).unwrap();
     assert_eq!(old.head().checkpoint().origin, ORIGIN);
+    assert_eq!(old.evidence(&digest).unwrap(), Some(evidence));
     assert_eq!(id(LogReader::open(&epoch, &trust)), "log.origin");
     assert_eq!(id(new.check_extends(old.head())), "log.origin");
 }

@@ -1,7 +1,9 @@
 //! Many random entries: what is written reads back, and what reads was written so.
 
 use super::{samples, *};
-use crate::{BootId, Digest384, EvidenceKind, Hash, RootKeyId, SessionHash};
+use crate::{
+    BootId, Digest384, EvidenceDigest, EvidenceKind, Hash, PersonId, RootKeyId, SessionHash,
+};
 
 /// A small generator (xorshift64*): the same entries in every run, no dependency.
 struct Random(u64);
