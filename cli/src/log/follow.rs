@@ -38,7 +38,7 @@ pub(super) fn follow(arguments: &FollowArguments, output: &Output) -> Outcome<Ex
         unreachable: false,
     };
     let (interval, duration) = (arguments.interval, arguments.duration);
-    until_stopped(move || {
+    let ended = until_stopped(move || {
         let began = Instant::now();
         let mut pauses = Pauses::new(interval);
         loop {
@@ -49,8 +49,16 @@ pub(super) fn follow(arguments: &FollowArguments, output: &Output) -> Outcome<Ex
             }
             pauses.pause(went_well, left);
         }
-    })?;
-    Ok(Exit::Done)
+    });
+    match ended {
+        Ok(_) => Ok(Exit::Done),
+        // One line, like everything before it.
+        Err(failure) if output.form() == Form::Json => {
+            output.data(printable_json(&format!("{}\n", failure.to_json())).as_bytes())?;
+            Ok(failure.exit())
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 struct Following {

@@ -284,13 +284,36 @@ fn words(value: &Value, people: &People) -> String {
             let items: Vec<String> = items.iter().map(|item| words(item, people)).collect();
             items.join(", ")
         }
+        Value::Object(members) if members.values().all(Value::is_number) => {
+            let counts = members
+                .iter()
+                .map(|(name, count)| format!("{count} {name}"));
+            let counts: Vec<String> = counts.collect();
+            counts.join(", ")
+        }
         Value::Object(members) => {
-            let members = members.iter().map(|(name, value)| match value {
-                Value::Number(count) => format!("{count} {name}"),
-                other => format!("{} {}", name.replace('_', " "), words(other, people)),
-            });
-            let members: Vec<String> = members.collect();
-            members.join("; ")
+            // A key, a policy file: what it is first, its digests after it.
+            let order = [
+                "name",
+                "kind",
+                "version",
+                "state",
+                "signers",
+                "commitment",
+                "sha384",
+            ];
+            let mut parts = Vec::new();
+            for name in order {
+                match (name, members.get(name)) {
+                    (_, None) => {}
+                    ("name" | "kind" | "state", Some(value)) => parts.push(words(value, people)),
+                    ("signers", Some(value)) => {
+                        parts.push(format!("signed by {}", words(value, people)));
+                    }
+                    (name, Some(value)) => parts.push(format!("{name} {}", words(value, people))),
+                }
+            }
+            parts.join(" ")
         }
         other => other.to_string(),
     }

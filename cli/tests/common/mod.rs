@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use narthex_nsm::mock::mint::{DevelopmentAuthority, measurement_of};
 use narthex_policy::{
-    Digest384, InitialBundle, Measurements, NamedKeys, Namespace, Pcr, PersonName, Policy,
-    ProjectName, Release, ReleaseName, ReleaseStatus, ReleaseVersion, SignedFile, SigningKey,
-    StaticKey, UnixMillis,
+    Digest384, InitialBundle, InitialLedger, Measurements, NamedKeys, Namespace, Pcr, PersonName,
+    Policy, ProjectName, Release, ReleaseName, ReleaseStatus, ReleaseVersion, SignedFile,
+    SigningKey, StaticKey, UnixMillis,
 };
 
 /// The enclave that the mock is by default.
@@ -36,6 +36,11 @@ pub(crate) struct World {
 impl World {
     /// alice and bob review, carol operates, dave administers keys; release `shop` 1.
     pub(crate) fn new(static_key: [u8; 32]) -> Self {
+        Self::with_ledger(static_key, None)
+    }
+
+    /// The same with a log.
+    pub(crate) fn with_ledger(static_key: [u8; 32], ledger: Option<InitialLedger>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let key = |name: &str| {
             let key = SigningKey::generate_ed25519().unwrap();
@@ -66,7 +71,7 @@ impl World {
             operators: vec![named("carol")],
             key_administrators: vec![named("dave")],
             static_key: Some(StaticKey(static_key)),
-            ledger: None,
+            ledger,
         };
         let release = Release {
             project,
