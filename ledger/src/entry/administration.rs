@@ -48,8 +48,8 @@ pub struct AdministrationEntry {
     pub requester: Option<PersonId>,
     /// Who approved, nobody twice.
     pub approvers: Vec<PersonId>,
-    /// The versions that changed, each with the state it has since. A change of more versions than fit one entry
-    /// is several orders.
+    /// The versions that changed, each with the state it has since. A change of more versions than fit one entry is
+    /// several entries about the same order, one after the other.
     pub keys: Vec<KeyChange>,
     /// The root key that came into use.
     pub root_key: Option<RootKeyId>,
