@@ -1,4 +1,4 @@
-//! Which refusals become decisions of their own, and which are only counted.
+//! Which refusals become entries of their own, and which are only counted.
 //!
 //! A refusal can be attributed when a genuine document or the signature of a known key came with it. Those are
 //! recorded one by one, up to a rate for each identity and a rate over all. Everything else, which anybody can

@@ -454,6 +454,50 @@ async fn a_restore_on_another_machine_rolls_nothing_back() {
     second.start().await.stop().await;
 }
 
+/// More keys than one entry of the log holds: several entries of one order, which is still used once.
+#[tokio::test]
+async fn a_restore_of_many_keys_is_several_entries_of_one_order() {
+    let (world, running) = usual().await;
+    for index in 0..230 {
+        let name = format!("key-{index}");
+        world.administer(create(&name)).await.unwrap();
+    }
+    let made = backup(&world).await;
+    running.stop().await;
+    let second = second_machine(&world);
+    commands::import_root_keys(&second.config().storage, &world.path("root.key")).unwrap();
+    let running = second.start().await;
+    let operation = KeyOperation::Restore {
+        backup: Digest384::of(&made),
+    };
+    let content = second.request(&second.order(operation), KEEPER, &["alice"], Some(&made));
+    let answer = second.send(&content).await.unwrap();
+    assert_eq!(answer["restored"].as_array().unwrap().len(), 230);
+    assert_eq!(second.send(&content).await.unwrap_err(), "order.reused");
+    running.stop().await;
+    let calls: Vec<_> = leaves(&second)
+        .into_iter()
+        .filter(|entry| entry["operation"] == "keys-restore" && entry["outcome"] == "accepted")
+        .collect();
+    let [first, further] = calls.as_slice() else {
+        panic!("{} entries", calls.len());
+    };
+    assert_eq!(first["order"], further["order"]);
+    assert_eq!(first["evidence"], further["evidence"]);
+    let count = |entry: &Value| entry["keys"].as_array().unwrap().len();
+    assert_eq!((count(first), count(further)), (200, 30));
+    let running = second.start().await;
+    assert_eq!(
+        second.send(&content).await.unwrap_err(),
+        "order.reused",
+        "after a restart, too"
+    );
+    running.stop().await;
+    let findings = commands::check(&second.config().storage).unwrap();
+    assert!(findings.altered_keys.is_empty());
+    assert!(findings.evidence.altered.is_empty());
+}
+
 #[tokio::test]
 async fn a_restore_on_the_same_machine_does_not_revive_anything() {
     let (world, running) = usual().await;

@@ -1507,3 +1507,50 @@ async fn nobody_else_reaches_the_files_of_the_database() {
     }
     close(opened);
 }
+
+/// What a row costs; run by hand in a release build.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn what_an_entry_costs() {
+    let count: u64 = std::env::var("ENTRIES").map_or(20_000, |text| text.parse().unwrap());
+    let mut fixture = Fixture::new();
+    fixture.config.max_mebibytes = 100_000;
+    let (database, opened) = fixture.open().unwrap();
+    let request = [7; 6000];
+    let began = std::time::Instant::now();
+    let mut at = 0_u64;
+    while at < count {
+        let group = 256.min(count - at);
+        let jobs: Vec<_> = (at..at + group)
+            .map(|number| {
+                let mut session = [0; 32];
+                session[..8].copy_from_slice(&number.to_be_bytes());
+                let record = release(session, Decision::Accepted, &request);
+                opened.store.write(move |writing| writing.record(record))
+            })
+            .collect();
+        let results = futures_join(jobs.into_iter()).await;
+        assert!(results.iter().all(Result::is_ok));
+        at += group;
+    }
+    let took = began.elapsed();
+    println!(
+        "{count} entries in {took:?}, {:.1} us each",
+        took.as_secs_f64() * 1e6 / count as f64
+    );
+    let tree = opened.store.tree().clone();
+    let size = opened.store.published().borrow().newest.size;
+    let began = std::time::Instant::now();
+    for index in size - 1000..size {
+        tree.with(0, |tree| prove_inclusion(tree, index, size)).unwrap().unwrap();
+    }
+    println!("a proof: {:.1} us", began.elapsed().as_secs_f64() * 1e3);
+    close(opened);
+    drop(database);
+    let began = std::time::Instant::now();
+    let (_database, opened) = fixture.open().unwrap();
+    println!("open: {:?}", began.elapsed());
+    close(opened);
+    let size = std::fs::metadata(&fixture.config.database).unwrap().len();
+    println!("{} bytes each", size / count);
+}
