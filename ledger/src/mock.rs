@@ -21,9 +21,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    Checkpoint, Entry, EvidenceDigest, Folder, KeyKind, LogError, LogReader, LogReason, Proof,
-    Resource, SaltedEvidence, SignedNote, SigningKey, StoreError, TILE_WIDTH, TileBuilder, Trust,
-    cosign, encode_entries, leaf_hash, sign_checkpoint,
+    Checkpoint, Decision, Digest384, Entry, EvidenceDigest, Folder, KeyKind, LogError, LogReader,
+    LogReason, Proof, ReleaseEntry, ReleasedKey, Resource, SaltedEvidence, SessionHash, SignedNote,
+    SigningKey, StoreError, TILE_WIDTH, TileBuilder, Trust, cosign, encode_entries, leaf_hash,
+    sign_checkpoint,
 };
 
 /// A log that is being made.
@@ -225,4 +226,30 @@ impl MockLog {
         let resource = Resource::Entries { index, width };
         Ok(self.folder.put(&resource, &encode_entries(&self.bundle)?)?)
     }
+}
+
+/// A release of one key, as most entries of a busy service are; another one for each number. Its evidence is nowhere.
+#[must_use]
+pub fn sample_release(number: u64) -> Entry {
+    let digest = Digest384::of(&number.to_be_bytes());
+    let mut session = [0; 32];
+    for (to, from) in session.iter_mut().zip(digest.0) {
+        *to = from;
+    }
+    Entry::Release(ReleaseEntry {
+        time: 1_767_225_600_000_u64.saturating_add(number),
+        decision: Decision::Accepted,
+        enclave: "i-1234567890abcdef0-enc9876543210abcde".to_owned(),
+        session: SessionHash(session),
+        evidence: EvidenceDigest(digest.0),
+        boot_bundle: Some(7),
+        in_force: 7,
+        release: Some("payments 1.4.2".to_owned()),
+        keys: vec![ReleasedKey {
+            name: "payments-db".to_owned(),
+            version: 3,
+            commitment: digest,
+        }],
+        asked: Vec::new(),
+    })
 }

@@ -4,42 +4,11 @@
 use std::time::Instant;
 
 use narthex_ledger::{
-    Digest384, Entry, EvidenceDigest, LogReader, ReleaseEntry, ReleaseExtra, ReleaseFacts,
-    ReleasedKey, Salt, SessionHash, mock::MockLog,
+    Entry, LogReader,
+    mock::{MockLog, sample_release},
 };
 
 const SIZE: u64 = 1_000_000;
-
-/// A release of one key, as most entries of a busy service are.
-fn release(number: u64) -> Entry {
-    let digest = Digest384::of(&number.to_be_bytes());
-    let mut session = [0; 32];
-    session.copy_from_slice(&digest.0[..32]);
-    let keys = [ReleasedKey {
-        name: "payments-db".to_owned(),
-        version: 3,
-        commitment: digest,
-    }];
-    let facts = ReleaseFacts {
-        enclave: "i-1234567890abcdef0-enc9876543210abcde",
-        session: SessionHash(session),
-        document: b"",
-        request: b"",
-        keys: &keys,
-    };
-    let extra = ReleaseExtra {
-        boot_bundle: Some(7),
-        in_force: 7,
-        release: Some("payments 1.4.2".to_owned()),
-        salt: Salt([0; 32]),
-        time: 1_767_225_600_000 + number,
-    };
-    let entry = ReleaseEntry::accepted(&facts, &extra).unwrap();
-    Entry::Release(ReleaseEntry {
-        evidence: EvidenceDigest(digest.0),
-        ..entry
-    })
-}
 
 #[test]
 #[ignore = "makes a log of a million entries: about 700 MB, a minute"]
@@ -48,7 +17,7 @@ fn verifying_a_million_entries() {
     let mut log = MockLog::create(directory.path(), "example.com/log", 1).unwrap();
     let started = Instant::now();
     for number in 0..SIZE {
-        log.append(&release(number)).unwrap();
+        log.append(&sample_release(number)).unwrap();
     }
     log.publish(1_000).unwrap();
     println!("made in {:.1} s", started.elapsed().as_secs_f64());
