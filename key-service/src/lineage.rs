@@ -368,7 +368,10 @@ impl AcceptedFile {
         Ok((entry, evidence))
     }
 
-    /// The record that accepts these files together.
+    /// Files that one entry speaks about, whatever their signatures: it stays well under its bound of 65,535 bytes.
+    pub const PER_ENTRY: usize = 32;
+
+    /// The record that accepts these files together, at most [`Self::PER_ENTRY`].
     ///
     /// # Errors
     ///

@@ -722,6 +722,48 @@ async fn attributable_refusals_are_recorded_and_garbage_is_summed_up() {
     assert_eq!(counts.as_object().unwrap().len(), 3, "{counts}");
 }
 
+/// A long chain is more than one entry, and one step: the log says once which bundle is in force after it.
+#[tokio::test]
+async fn a_chain_of_bundles_is_several_entries_and_one_step() {
+    let (mut world, running) = usual().await;
+    let mut bundles = Vec::new();
+    for version in 2..=71 {
+        let rules = vec![KeyRule::usual("database")];
+        let text = world.bundle_text(&BundleText::after(world.newest_bundle(), version, rules));
+        bundles.push(world.signed(Namespace::Policy, &text, &["alice", "carol"]));
+        world.bundles.push(text.into_bytes());
+    }
+    let before = leaves(&world).len();
+    let delivered = PolicyDelivery {
+        bundles,
+        ..PolicyDelivery::default()
+    };
+    let answer = world.deliver(&delivered).await.unwrap();
+    assert_eq!(
+        (&answer["accepted"], &answer["bundle"]["version"]),
+        (&70.into(), &71.into())
+    );
+    running.stop().await;
+    let new = leaves(&world).split_off(before);
+    let kinds: Vec<_> = new
+        .iter()
+        .map(|entry| entry["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["policy", "policy", "policy", "current"]);
+    let files: Vec<_> = new
+        .iter()
+        .flat_map(|entry| entry["files"].as_array().cloned().unwrap_or_default())
+        .collect();
+    for (file, bundle) in files.iter().zip(&world.bundles[1..]) {
+        let digest = narthex_channel::Digest384::of(bundle).to_hex();
+        assert_eq!(file["sha384"], digest.as_str());
+        assert_eq!(file["signers"].as_array().unwrap().len(), 2);
+    }
+    assert_eq!(files.len(), 70);
+    assert_eq!(new[3]["version"], 71);
+    world.start().await.stop().await;
+}
+
 #[tokio::test]
 async fn pages_for_monitoring_say_what_they_should() {
     let (world, running) = usual().await;

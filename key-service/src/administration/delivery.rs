@@ -160,23 +160,30 @@ impl Service {
         Ok(())
     }
 
-    /// The policy is in force when the files are durable, before anybody is answered. They are one entry, and the
-    /// group ends with another that says which bundle is in force since.
+    /// The policy is in force when the files are durable, before anybody is answered. They are one entry, or as many as it
+    /// takes, and the group ends with another that says which bundle is in force since.
     async fn store_files(
         self: &Arc<Self>,
         lineage: Lineage,
         files: Vec<AcceptedFile>,
     ) -> Result<Recorded, StoreError> {
         let service = Arc::clone(self);
-        let record = AcceptedFile::record(&files, self.now())?;
+        let now = self.now();
+        let parts = files
+            .chunks(AcceptedFile::PER_ENTRY)
+            .map(|part| Ok((part.to_vec(), AcceptedFile::record(part, now)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
         self.store
             .write(move |writing| {
-                for accepted in files {
-                    writing.insert_policy_file(accepted.file)?;
+                let mut last = None;
+                for (files, record) in parts {
+                    for accepted in files {
+                        writing.insert_policy_file(accepted.file)?;
+                    }
+                    last = Some(writing.record(record)?);
                 }
-                let recorded = writing.record(record)?;
                 writing.after_commit(move || service.lineage.set(lineage));
-                Ok(recorded)
+                last.ok_or_else(|| StoreError::Entry("no policy file".to_owned()))
             })
             .await
     }

@@ -1542,7 +1542,9 @@ async fn what_an_entry_costs() {
     let size = opened.store.published().borrow().newest.size;
     let began = std::time::Instant::now();
     for index in size - 1000..size {
-        tree.with(0, |tree| prove_inclusion(tree, index, size)).unwrap().unwrap();
+        tree.with(0, |tree| prove_inclusion(tree, index, size))
+            .unwrap()
+            .unwrap();
     }
     println!("a proof: {:.1} us", began.elapsed().as_secs_f64() * 1e3);
     close(opened);
