@@ -18,7 +18,10 @@ impl Service {
     /// The files that the request does not say are known.
     #[must_use]
     pub fn answer_policy_request(&self, request: &PolicyRequest) -> PolicyAnswer {
-        compose(&self.lineage.get(), request)
+        PolicyAnswer {
+            currency: self.currency(),
+            ..compose(&self.lineage.get(), request)
+        }
     }
 }
 

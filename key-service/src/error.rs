@@ -3,8 +3,8 @@
 use std::{fmt, process::ExitCode};
 
 use narthex_key_service::{
-    commands::CommandError, config::ConfigError, init::InitError, log_key::LogKeyError,
-    root_key::RootKeyError, secret_file::SecretFileError, server::StartError,
+    commands::CommandError, config::ConfigError, init::InitError, log::LogStop,
+    log_key::LogKeyError, root_key::RootKeyError, secret_file::SecretFileError, server::StartError,
     static_key::StaticKeyError, storage::StoreError,
 };
 
@@ -144,11 +144,19 @@ impl From<StartError> for Failure {
             StartError::RootKey(error) => root_key_fault(error),
             StartError::StaticKey(error) => static_key_fault(error),
             StartError::LogKey(error) => log_key_fault(error),
-            StartError::Lineage(_) => Fault::Refused,
-            StartError::Address(..) | StartError::DevelopmentRoot(_) => Fault::Misuse,
+            StartError::Lineage(_) | StartError::Trust(_) | StartError::Log(_) => Fault::Refused,
+            StartError::Address(..)
+            | StartError::LogAddress(..)
+            | StartError::DevelopmentRoot(_) => Fault::Misuse,
             _ => Fault::Environment,
         };
         Self::new(fault, error.id(), error.to_string())
+    }
+}
+
+impl From<LogStop> for Failure {
+    fn from(stop: LogStop) -> Self {
+        Self::new(Fault::Refused, stop.id(), stop.to_string())
     }
 }
 

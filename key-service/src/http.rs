@@ -99,6 +99,10 @@ fn healthz(service: &Service) -> Page {
 fn readyz(service: &Service) -> Page {
     match service.why_not_ready() {
         None => Page::plain("200 OK", "ready\n"),
+        Some(reason @ "log.quorum") => {
+            let missing = service.missing_witnesses().join("\n");
+            Page::plain("503 Service Unavailable", &format!("{reason}\n{missing}\n"))
+        }
         Some(reason) => Page::plain("503 Service Unavailable", &format!("{reason}\n")),
     }
 }

@@ -97,7 +97,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
                     _ = interrupt.recv() => {}
                 }
             })
-            .await;
+            .await?;
         Ok(())
     })
 }

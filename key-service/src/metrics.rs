@@ -15,6 +15,8 @@ use std::{
 use narthex_channel::tokio::ServeSummary;
 use narthex_ledger::{EntryKind, Outcome};
 
+use crate::log::LogGauges;
+
 /// Upper bounds of the latency buckets, in microseconds.
 const LATENCY_MICROS: [u64; 10] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000,
@@ -45,6 +47,8 @@ pub struct Gauges {
     pub releases: Vec<(String, String, f64)>,
     /// Whether the service would answer a key request.
     pub ready: bool,
+    /// How it stands with the log.
+    pub log: LogGauges,
     /// What is listened for, where, and what that listener has seen.
     pub listeners: Vec<(&'static str, String, ServeSummary)>,
 }
@@ -156,8 +160,10 @@ impl Metrics {
             bundle_version,
             releases,
             ready,
+            log,
             listeners,
         } = gauges;
+        log.render(&mut page.0);
         page.head("narthex_ready", "gauge", "1: key requests are answered.");
         page.line("narthex_ready", "", u8::from(*ready));
         page.head(
@@ -327,6 +333,11 @@ mod tests {
             bundle_version: 7,
             releases: vec![("shop".to_owned(), "1.0".to_owned(), -1.0)],
             ready: true,
+            log: LogGauges {
+                size: 12,
+                witnesses: vec![("a\"b".to_owned(), true)],
+                ..LogGauges::default()
+            },
             listeners: vec![(
                 "keys",
                 "tcp:127.0.0.1:1".to_owned(),
@@ -340,6 +351,8 @@ mod tests {
             "narthex_decisions_total{kind=\"release\",outcome=\"refused\",reason=\"key.retired\"} 2",
             "narthex_policy_expiry_seconds 3600.5",
             "narthex_release_expiry_seconds{release=\"shop\",version=\"1.0\"} -1",
+            "narthex_log_size 12",
+            "narthex_log_witness_missing{witness=\"a\\\"b\"} 1",
             "narthex_group_decisions_bucket{le=\"2\"} 0",
             "narthex_group_decisions_bucket{le=\"4\"} 1",
             "narthex_commit_seconds_sum 0.002",

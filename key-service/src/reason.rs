@@ -100,6 +100,9 @@ reasons! {
     /// The backup holds another key under a name and version that is stored here.
     BackupConflict = "backup.conflict",
 
+    /// Too few of the witnesses that the bundle names have seen the log as it is.
+    LogQuorum = "log.quorum",
+
     /// A stored row is not what this service wrote.
     StorageRowAltered = "storage.row_altered",
     /// The disk or the configured size of the database is full.

@@ -16,6 +16,7 @@ use crate::{
     clock::{Clock, UnixMillis},
     digest::Digest,
     lineage::{CurrentLineage, to_policy_time},
+    log::{Log, Wait},
     metrics::{Gauges, Metrics},
     refusal::Refusal,
     refusals::{Refusals, Treatment},
@@ -33,6 +34,7 @@ pub struct Service {
     pub(crate) anchors: TrustAnchors,
     pub(crate) contexts: Contexts,
     pub(crate) refusals: Refusals,
+    pub(crate) log: Log,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) root_key_file: PathBuf,
@@ -81,7 +83,8 @@ impl Service {
         } else if lineage.policy().is_expired(to_policy_time(self.now())) {
             Some("bundle.expired")
         } else {
-            None
+            let quorum = self.require_quorum(Wait::AsTheBundleSays);
+            quorum.err().map(|refusal| refusal.id())
         }
     }
 
@@ -111,6 +114,7 @@ impl Service {
                 })
                 .collect(),
             ready: self.is_ready(),
+            log: self.log_gauges(),
             listeners: self
                 .listeners
                 .iter()
@@ -152,6 +156,12 @@ impl Service {
             "refused"
         );
         let reason = refusal.id().to_owned();
+        if !self.log.agreements.is_confirmed() {
+            // Nobody has said yet that this log is whole: nothing is added to it.
+            self.metrics.unrecorded();
+            self.refusals.count(refusal.id());
+            return None;
+        }
         let recorded = match record(now, Decision::Refused { reason }) {
             // Genuine documents of strangers are refusals that can be attributed, too: the last room is not theirs.
             Ok(record) => {

@@ -112,7 +112,8 @@ impl Service {
                 .map(|approval| approval.as_str().to_owned())
                 .collect(),
         };
-        let outcome = match self.authorise(&order) {
+        let confirmed = self.require_confirmed();
+        let outcome = match confirmed.and_then(|()| self.authorise(&order)) {
             Ok(authorised) => self.carry_out(&order, &authorised, payload).await,
             Err(refusal) => Err(refusal),
         };

@@ -5,20 +5,112 @@
 //!
 //! - [`settings`] where the witnesses are; [`published`] what the writer tells after each commit;
 //! - [`rounds`] and [`witness`] whom to show which checkpoint, and when it has its quorum; [`reply`] what a witness's
-//!   answer is worth
+//!   answer is worth; [`cosigner`] the task that does it; [`agreement`] what everybody else sees of it;
+//! - [`tree`] making proofs; [`answers`] waiting for what an answer needs;
+//! - [`submissions`] and [`statements`] what people want logged;
+//! - [`views`], [`read_side`] and [`gatekeeper`] the log as readers see it; [`purge`] deleting old evidence; [`gauges`]
+//!   how it stands
 //!
 //! Nothing in here can change what was recorded.
 
-mod answer;
+mod agreement;
+mod answers;
+mod cosigner;
+mod gatekeeper;
+mod gauges;
 mod published;
-#[allow(dead_code, reason = "its task comes with the next commits")]
+mod purge;
+mod read_side;
 mod reply;
-#[allow(dead_code, reason = "its task comes with the next commits")]
 mod rounds;
 mod settings;
-#[allow(dead_code, reason = "its task comes with the next commits")]
+mod statements;
+mod submissions;
+mod tree;
+mod views;
 mod witness;
 
-pub use published::{Published, Shown};
-pub use rounds::LogStop;
-pub use settings::LedgerConfig;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use narthex_ledger::{LogError, Trust, VerifierKey};
+use narthex_policy::Ledger;
+use tokio::sync::watch;
+
+use self::{agreement::Agreements, answers::Currency, tree::Proofs, views::Views};
+pub(crate) use self::{
+    answers::Wait, cosigner::Cosigner, gatekeeper::PolicyGate, read_side::ReadSide,
+};
+pub use self::{
+    gauges::LogGauges,
+    published::{Published, Shown},
+    rounds::LogStop,
+    settings::LedgerConfig,
+};
+use crate::{
+    config::Config,
+    refusals::Refusals,
+    storage::{Epoch, Store, StoreError},
+};
+
+/// Orders of one person, or statements of one enclave, that are accepted in a minute.
+const ACCEPTED_PER_MINUTE: u32 = 60;
+
+/// What the service knows about its log.
+pub(crate) struct Log {
+    pub(crate) settings: LedgerConfig,
+    pub(crate) published: watch::Receiver<Published>,
+    pub(crate) agreements: Arc<Agreements>,
+    pub(crate) views: Arc<Views>,
+    proofs: Proofs,
+    /// Bounds what is accepted, as [`crate::service::Service::refused`] bounds what is refused.
+    accepted: Refusals,
+    currency: Mutex<Option<Currency>>,
+}
+
+impl Log {
+    /// The log whose entries `store` writes.
+    ///
+    /// # Errors
+    ///
+    /// What SQLite says.
+    pub(crate) fn new(
+        config: &Config,
+        store: &Store,
+        epochs: Vec<Epoch>,
+    ) -> Result<Self, StoreError> {
+        let settings = &config.ledger;
+        // A session that is over cannot be told why it got no answer.
+        let patience = settings
+            .quorum_timeout()
+            .min(config.limits.session() * 4 / 5);
+        let views = Arc::new(Views::open(&config.storage, epochs)?);
+        let epoch = views.newest_epoch().ok_or(StoreError::Stopped)?.clone();
+        let proofs = Proofs::new(store.tree().clone(), Arc::clone(&views), epoch);
+        Ok(Self {
+            settings: settings.clone(),
+            published: store.published(),
+            agreements: Arc::new(Agreements::new(patience)),
+            views,
+            proofs,
+            accepted: Refusals::new(ACCEPTED_PER_MINUTE),
+            currency: Mutex::new(None),
+        })
+    }
+
+    /// What the HTTP server for readers reads from.
+    pub(crate) fn read_side(&self) -> ReadSide {
+        ReadSide::new(Arc::clone(&self.views), Arc::clone(&self.agreements))
+    }
+}
+
+/// The trust that a bundle states: what those who rely on it will check.
+pub(crate) fn trust_of(ledger: &Ledger) -> Result<Trust, LogError> {
+    let key = |key: &narthex_policy::VerifierKey| VerifierKey::parse(key.as_str());
+    let witnesses = ledger.witnesses.iter().map(key).collect::<Result<_, _>>()?;
+    Trust::new(key(&ledger.log)?, witnesses, ledger.quorum)
+}
+
+/// A panic elsewhere leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

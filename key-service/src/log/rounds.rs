@@ -320,7 +320,8 @@ impl<C: Clone> Rounds<C> {
     }
 
     /// Whether everything that is durable has its quorum.
-    pub(crate) fn is_settled(&self) -> bool {
+    #[cfg(test)]
+    fn is_settled(&self) -> bool {
         match (&self.newest, self.agreed_size) {
             (Some(newest), Some(agreed)) => agreed >= newest.size,
             (newest, _) => newest.is_none(),

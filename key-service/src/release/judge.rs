@@ -305,7 +305,7 @@ fn grant(
 
 /// The statement is the agent's word, bound by the document. Where it repeats what the document proves, it
 /// must say the same, or the agent that wrote it is not the one that was measured.
-fn agree(
+pub(crate) fn agree(
     statement: &SessionStatement,
     appraised: &Appraised,
     boot_bundle: &Digest,
@@ -319,7 +319,7 @@ fn agree(
     Ok(())
 }
 
-fn measurements(appraised: &Appraised) -> Result<Measurements, Refusal> {
+pub(crate) fn measurements(appraised: &Appraised) -> Result<Measurements, Refusal> {
     let register = |index| {
         appraised
             .pcr(index)

@@ -1,7 +1,7 @@
 //! Releasing keys: judge the request, record the decision, wait until it is logged, seal, answer.
 
 mod choose;
-mod judge;
+pub(crate) mod judge;
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,6 +19,7 @@ use self::{
     judge::{Asker, Bench, Granted, Refused, judge},
 };
 use crate::{
+    log::Wait,
     reason::Reason,
     refusal::Refusal,
     service::Service,
@@ -67,6 +68,8 @@ impl Service {
         session: HandshakeHash,
         content: &[u8],
     ) -> Result<(Vec<SealedKey>, Proof), NotReleased> {
+        self.require_quorum(Wait::AsTheBundleSays)
+            .map_err(NotReleased::Failed)?;
         for _ in 0..MAX_ATTEMPTS {
             let (granted, policy_files) = self
                 .judge(&session, content)

@@ -3,6 +3,7 @@
 //! Order of a stop: `readyz` says so, listeners close, sessions in progress get their time, what was only counted
 //! is recorded, the writer ends. A stop that is not given that time (`kill -9`) loses none of what was answered.
 
+mod log_side;
 mod sessions;
 mod start_error;
 
@@ -20,6 +21,7 @@ use narthex_channel::{
 use narthex_verifier::TrustAnchors;
 use tokio::{sync::watch, task::JoinSet};
 
+use self::log_side::LogSide;
 pub use self::start_error::StartError;
 use crate::{
     administration::rewrap_all,
@@ -27,6 +29,7 @@ use crate::{
     config::{Config, LimitsConfig},
     http,
     lineage::{CurrentLineage, Lineage},
+    log::{Log, LogStop},
     log_key,
     metrics::Metrics,
     refusals::Refusals,
@@ -42,8 +45,12 @@ const ADMINISTRATION_LIFETIME: Duration = Duration::from_secs(600);
 const ADMINISTRATION_CONNECTIONS: usize = 16;
 /// Sessions of policy at once, each of which may get four megabytes. Whoever waits gets its turn soon.
 const POLICY_CONNECTIONS: usize = 128;
+/// Sessions of submissions at once: people, each of whom waits for the witnesses.
+const SUBMISSION_CONNECTIONS: usize = 256;
 /// Connections to the health page at once.
 const HTTP_CONNECTIONS: usize = 32;
+/// How often evidence that has become too old is looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(3600);
 /// Longest life of a connection to the health page.
 const HTTP_LIFETIME: Duration = Duration::from_secs(10);
 
@@ -51,6 +58,7 @@ const HTTP_LIFETIME: Duration = Duration::from_secs(10);
 pub struct Server {
     service: Arc<Service>,
     listeners: Vec<Bound>,
+    log: LogSide,
     static_key: Arc<StaticSecret>,
     limits: LimitsConfig,
     current: Duration,
@@ -64,6 +72,7 @@ enum Purpose {
     Keys,
     Administration,
     Policy,
+    Submissions,
     Http,
 }
 
@@ -73,6 +82,7 @@ impl Purpose {
             Self::Keys => "keys",
             Self::Administration => "administration",
             Self::Policy => "policy",
+            Self::Submissions => "submissions",
             Self::Http => "http",
         }
     }
@@ -123,8 +133,10 @@ impl Server {
             store,
             writer,
             genesis,
+            epochs,
             ..
         } = opened;
+        let log = Log::new(config, &store, epochs)?;
         let now = clock.now();
         let contexts =
             Contexts::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
@@ -135,6 +147,7 @@ impl Server {
             anchors,
             contexts,
             refusals: Refusals::new(config.limits.recorded_refusals_per_minute),
+            log,
             metrics,
             clock,
             root_key_file: config.storage.root_key.clone(),
@@ -143,9 +156,12 @@ impl Server {
             summarised: Mutex::new(now),
             listeners: listeners.iter().map(listening).collect(),
         };
+        let service = Arc::new(service);
+        let log = LogSide::start(config, &service).await?;
         Ok(Self {
-            service: Arc::new(service),
+            service,
             listeners,
+            log,
             static_key: Arc::new(static_key),
             limits: config.limits.clone(),
             current: Duration::from_secs(config.ledger.current_seconds.into()),
@@ -160,9 +176,13 @@ impl Server {
         &self.service
     }
 
-    /// Where it listens for a purpose (`keys`, `administration`, `policy`, `http`), ports of 0 resolved.
+    /// Where it listens for a purpose (`keys`, `administration`, `policy`, `submissions`, `log`, `http`), ports of 0
+    /// resolved.
     #[must_use]
     pub fn addresses(&self, purpose: &str) -> Vec<Address> {
+        if purpose == "log" {
+            return self.log.addresses();
+        }
         self.listeners
             .iter()
             .filter(|bound| bound.purpose.name() == purpose)
@@ -171,10 +191,15 @@ impl Server {
     }
 
     /// Serves until `stop` is ready, then ends in order.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    ///
+    /// [`LogStop`] when a witness saw another log than this one; the end is in order then, too.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), LogStop> {
         let Self {
             service,
             listeners,
+            log,
             static_key,
             limits,
             current,
@@ -195,6 +220,18 @@ impl Server {
         }
         let summaries = tokio::spawn(summarise(Arc::clone(&service), limits.summary()));
         let currency = tokio::spawn(state_currency(Arc::clone(&service), current));
+        let purging = tokio::spawn(purge(Arc::clone(&service)));
+        let LogSide {
+            cosigner,
+            listeners: log_listeners,
+        } = log;
+        let readers = tokio::spawn(log_side::serve_readers(
+            Arc::clone(&service),
+            log_listeners,
+            stopped.clone(),
+        ));
+        let mut cosigning = JoinSet::new();
+        cosigning.spawn(cosigner.run());
         drop(stopped);
         let published = service.store.published().borrow().clone();
         tracing::info!(
@@ -205,13 +242,20 @@ impl Server {
             "serving"
         );
 
-        stop.await;
+        let outcome = tokio::select! {
+            () = stop => Ok(()),
+            Some(ended) = cosigning.join_next() => ended.unwrap_or(Ok(())),
+        };
+        if let Err(stopped) = &outcome {
+            tracing::error!(id = stopped.id(), "{stopped}");
+        }
         tracing::info!("stopping");
         service.begin_stopping();
         drop(stopper);
         while tasks.join_next().await.is_some() {}
         summaries.abort();
         currency.abort();
+        purging.abort();
         // A call that is being carried out is carried out to its end, though nobody may wait for the answer.
         if tokio::time::timeout(limits.shutdown(), service.administration.lock())
             .await
@@ -222,12 +266,15 @@ impl Server {
             );
         }
         service.summarise().await;
+        cosigning.shutdown().await;
+        let _ended = readers.await;
         drop(service);
         let ended = tokio::task::spawn_blocking(move || writer.join());
         match tokio::time::timeout(limits.shutdown() + Duration::from_secs(5), ended).await {
             Ok(Ok(Ok(()))) => tracing::info!("stopped"),
             _ => tracing::error!("the writer did not end in time; what it answered is durable"),
         }
+        outcome
     }
 }
 
@@ -321,6 +368,8 @@ async fn bind_all(config: &Config) -> Result<Vec<Bound>, StartError> {
             .iter()
             .map(|address| (Purpose::Policy, address.clone())),
     );
+    let submissions = listen.submissions.iter();
+    wanted.extend(submissions.map(|address| (Purpose::Submissions, address.clone())));
     wanted.extend(
         listen
             .http
@@ -352,13 +401,24 @@ async fn bind_all(config: &Config) -> Result<Vec<Bound>, StartError> {
 /// Has the log say which bundle is in force, now and again after each while: agents that boot demand that witnesses saw
 /// it lately.
 async fn state_currency(service: Arc<Service>, every: Duration) {
+    service.log_confirmed().await;
     loop {
         service.record_current().await;
         tokio::time::sleep(every).await;
     }
 }
 
+/// Deletes old evidence, if the configuration says so, now and every hour.
+async fn purge(service: Arc<Service>) {
+    service.log_confirmed().await;
+    loop {
+        service.purge_evidence().await;
+        tokio::time::sleep(PURGE_EVERY).await;
+    }
+}
+
 async fn summarise(service: Arc<Service>, every: Duration) {
+    service.log_confirmed().await;
     loop {
         tokio::time::sleep(every).await;
         service.summarise().await;
@@ -390,6 +450,9 @@ async fn listen(
                     sessions::administration(&service, stream, &static_key, timeouts).await;
                 }
                 Purpose::Policy => sessions::policy(&service, stream, timeouts).await,
+                Purpose::Submissions => {
+                    sessions::submissions(&service, stream, &static_key, timeouts).await;
+                }
                 Purpose::Http => {
                     if let Err(error) = http::answer(&service, stream).await {
                         tracing::debug!(error = %error, "a request for the health page broke off");
@@ -408,12 +471,13 @@ fn serve_limits(purpose: Purpose, limits: &LimitsConfig) -> ServeLimits {
             Purpose::Http => HTTP_CONNECTIONS,
             Purpose::Administration => connections.min(ADMINISTRATION_CONNECTIONS),
             Purpose::Policy => connections.min(POLICY_CONNECTIONS),
+            Purpose::Submissions => connections.min(SUBMISSION_CONNECTIONS),
             Purpose::Keys => connections,
         },
         max_lifetime: match purpose {
             Purpose::Http => HTTP_LIFETIME,
             Purpose::Administration => ADMINISTRATION_LIFETIME,
-            Purpose::Keys | Purpose::Policy => limits.session(),
+            Purpose::Keys | Purpose::Policy | Purpose::Submissions => limits.session(),
         },
         drain: limits.shutdown(),
     }
@@ -430,11 +494,15 @@ fn timeouts(purpose: Purpose, limits: &LimitsConfig) -> Timeouts {
         handshake: handshake.min(session),
         idle: match purpose {
             Purpose::Administration => idle,
-            Purpose::Keys | Purpose::Policy | Purpose::Http => idle.min(session),
+            Purpose::Keys | Purpose::Policy | Purpose::Submissions | Purpose::Http => {
+                idle.min(session)
+            }
         },
         message: match purpose {
             Purpose::Administration => message,
-            Purpose::Keys | Purpose::Policy | Purpose::Http => message.min(session),
+            Purpose::Keys | Purpose::Policy | Purpose::Submissions | Purpose::Http => {
+                message.min(session)
+            }
         },
     }
 }

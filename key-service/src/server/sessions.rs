@@ -85,6 +85,28 @@ pub(super) async fn policy(service: &Arc<Service>, stream: Stream, timeouts: Tim
     ended(service, EntryKind::Policy, result.await);
 }
 
+/// One session of submissions: each content is answered when the log shows it.
+pub(super) async fn submissions(
+    service: &Arc<Service>,
+    stream: Stream,
+    static_key: &StaticSecret,
+    timeouts: Timeouts,
+) {
+    let accepting = Accepting::Submissions { secret: static_key };
+    let result = async {
+        let mut connection = Connection::respond(stream, &accepting, timeouts).await?;
+        for _ in 0..MAX_CONTENTS {
+            let Some(content) = connection.receive().await? else {
+                break;
+            };
+            let answer = service.answer_submission(content.as_bytes()).await;
+            connection.send_message(&answer).await?;
+        }
+        connection.close().await
+    };
+    ended(service, EntryKind::Order, result.await);
+}
+
 /// A session that broke is counted by how it broke; nobody can be named for it.
 fn ended(service: &Arc<Service>, kind: EntryKind, result: Result<(), TransportError>) {
     if let Err(error) = result {

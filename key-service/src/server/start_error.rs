@@ -3,7 +3,8 @@
 use narthex_channel::tokio::TransportError;
 
 use crate::{
-    log_key::LogKeyError, root_key::RootKeyError, static_key::StaticKeyError, storage::StoreError,
+    log::LogStop, log_key::LogKeyError, root_key::RootKeyError, static_key::StaticKeyError,
+    storage::StoreError,
 };
 
 /// Why the service does not start.
@@ -24,6 +25,14 @@ pub enum StartError {
     Address(String, &'static str),
     /// A listener.
     Listen(String, TransportError),
+    /// An address of `[listen] log` or `[ledger.witnesses]`.
+    LogAddress(String, narthex_ledger::tokio::AddressError),
+    /// A listener for readers of the log.
+    ListenLog(String, std::io::Error),
+    /// The bundle in force names no log that can be trusted.
+    Trust(narthex_ledger::LogError),
+    /// A witness saw another log than this one.
+    Log(LogStop),
     /// The development root (builds with `dev-root` only).
     DevelopmentRoot(String),
 }
@@ -40,6 +49,10 @@ impl StartError {
             Self::Lineage(refusal) => refusal.id(),
             Self::Address(_, id) => id,
             Self::Listen(_, error) => error.id(),
+            Self::LogAddress(..) => "config.address",
+            Self::ListenLog(..) => "transport.io",
+            Self::Trust(error) => error.id(),
+            Self::Log(stop) => stop.id(),
             Self::DevelopmentRoot(_) => "config.development_root",
         }
     }
@@ -55,6 +68,10 @@ impl std::fmt::Display for StartError {
             Self::Lineage(refusal) => write!(f, "a stored policy file is refused: {refusal}"),
             Self::Address(address, id) => write!(f, "[listen] {address}: not an address ({id})"),
             Self::Listen(address, error) => write!(f, "[listen] {address}: {error}"),
+            Self::LogAddress(address, error) => write!(f, "{address}: {error}"),
+            Self::ListenLog(address, error) => write!(f, "[listen] log {address}: {error}"),
+            Self::Trust(error) => write!(f, "the log of the bundle in force: {error}"),
+            Self::Log(stop) => stop.fmt(f),
             Self::DevelopmentRoot(message) => write!(f, "insecure_development_root: {message}"),
         }
     }

@@ -62,7 +62,7 @@ impl Account {
     pub(crate) fn enter(&mut self, sequence: u64, entry: &Entry) -> Result<(), StoreError> {
         let order = match Mark::of(entry) {
             Some(Mark::Order(order)) => Some(order),
-            Some(Mark::Session(_)) | None => None,
+            Some(Mark::Session(_) | Mark::Statement(_)) | None => None,
         };
         self.order_marks.extend(order);
         self.last_order = order;

@@ -11,6 +11,8 @@ pub enum Mark {
     Session([u8; 32]),
     /// The digest of an order that was accepted, for the service or for an enclave.
     Order(Digest),
+    /// The handshake hash of a diagnostics session whose statement was logged.
+    Statement([u8; 32]),
 }
 
 impl Mark {
@@ -18,6 +20,7 @@ impl Mark {
         match self {
             Self::Session(hash) => [b"s".as_slice(), &hash].concat(),
             Self::Order(digest) => [b"o".as_slice(), digest.as_bytes()].concat(),
+            Self::Statement(hash) => [b"t".as_slice(), &hash].concat(),
         }
     }
 
@@ -34,6 +37,7 @@ impl Mark {
             Entry::Administration(call) if call.decision.is_accepted() => {
                 Some(Self::Order(Digest(call.order.0)))
             }
+            Entry::Statement(statement) => Some(Self::Statement(statement.session.0)),
             _ => None,
         }
     }

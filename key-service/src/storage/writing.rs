@@ -253,7 +253,7 @@ impl Writing<'_> {
         }
         let order = match Mark::of(&entry) {
             Some(Mark::Order(order)) => Some(order),
-            Some(Mark::Session(_)) | None => None,
+            Some(Mark::Session(_) | Mark::Statement(_)) | None => None,
         };
         let before = std::mem::replace(&mut self.state.account.last_order, order);
         self.state.undo.push(Undo::LastOrder(before));

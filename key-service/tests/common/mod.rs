@@ -28,7 +28,9 @@ use narthex_channel::{
 use narthex_key_service::{
     clock::{Clock, UnixMillis},
     config::Config,
-    init, log_key,
+    init,
+    log::LogStop,
+    log_key,
     server::Server,
     static_key,
     storage::Recorded,
@@ -56,7 +58,7 @@ pub const PROJECT: &str = "example";
 pub const ORIGIN: &str = "example.com/narthex/log";
 pub const REVIEWERS: [&str; 3] = ["alice", "bob", "carol"];
 pub const KEEPER: &str = "dora";
-/// May do nothing with keys.
+/// May do nothing with keys; may look at enclaves, and restart a workload.
 pub const BYSTANDER: &str = "emil";
 
 const HOUR: u64 = 3_600_000;
@@ -124,7 +126,12 @@ pub struct BundleText {
     pub issued: u64,
     pub expires: u64,
     pub keys: Vec<KeyRule>,
+    /// The rest of `[ledger]`, after the log's key and the salt.
+    pub ledger: String,
 }
+
+/// Nobody but the service says what the log holds.
+pub const WITHOUT_WITNESSES: &str = "quorum = 0\ninsecure_without_witnesses = true\n";
 
 impl BundleText {
     pub fn first(keys: Vec<KeyRule>) -> Self {
@@ -136,6 +143,7 @@ impl BundleText {
             issued: now - HOUR,
             expires: now + 30 * DAY,
             keys,
+            ledger: WITHOUT_WITNESSES.to_owned(),
         }
     }
 
@@ -220,6 +228,7 @@ impl World {
              [listen]\nkeys = [\"unix:{folder}/keys.sock\"]\n\
              administration = \"unix:{folder}/administration.sock\"\n\
              policy = [\"unix:{folder}/policy.sock\"]\nhttp = \"127.0.0.1:0\"\n\
+             submissions = \"unix:{folder}/submissions.sock\"\nlog = [\"unix:{folder}/log.sock\"]\n\
              [log]\nformat = \"text\"\nlevel = \"warn\"\n{additions}"
         );
         std::fs::write(self.path("service.toml"), text).unwrap();
@@ -253,6 +262,7 @@ impl World {
             issued,
             expires,
             keys,
+            ledger,
         } = bundle;
         let mut text = format!(
             "schema = \"narthex/bundle/v1\"\nproject = \"{PROJECT}\"\nversion = {version}\n\
@@ -267,10 +277,10 @@ impl World {
             text += &format!("previous_accepted_until = {}\n", time_text(*until));
         }
         for (name, key) in &self.people {
-            let roles = if *name == KEEPER {
-                "roles = [\"key-keeper\"]\n"
-            } else {
-                ""
+            let roles = match *name {
+                KEEPER => "roles = [\"key-keeper\"]\n",
+                BYSTANDER => "roles = [\"watch\"]\n",
+                _ => "",
             };
             text += &format!(
                 "\n[[person]]\nname = \"{name}\"\nkeys = [\"{}\"]\n{roles}",
@@ -281,6 +291,9 @@ impl World {
              \n[[role]]\nname = \"key-keeper\"\noperations = [\"keys-list\", \"keys-create\", \"keys-import\", \
              \"keys-rotate\", \"keys-disable\", \"keys-enable\", \"keys-retire\", \"keys-backup\", \
              \"keys-restore\", \"root-key-rotate\", \"decisions-list\"]\n\
+             \n[[role]]\nname = \"watch\"\nactions = [\"health\", \"uptime\", \"restart-workload\"]\n\
+             \n[[approval]]\nactions = [\"restart-workload\"]\napprovers = [\"alice\", \"bob\", \"carol\"]\n\
+             threshold = 1\ndelay = \"0s\"\n\
              \n[[approval]]\noperations = [\"keys-import\", \"keys-enable\", \"keys-retire\", \"keys-backup\", \
              \"keys-restore\", \"root-key-rotate\"]\napprovers = [\"alice\", \"bob\", \"carol\"]\nthreshold = 1\n\
              delay = \"0s\"\n\
@@ -291,7 +304,7 @@ impl World {
             hex::encode(self.service_key.as_bytes())
         );
         text += &format!(
-            "\n[ledger]\nlog = \"{}\"\nquorum = 0\nsalt = \"{}\"\ninsecure_without_witnesses = true\n",
+            "\n[ledger]\nlog = \"{}\"\nsalt = \"{}\"\n{ledger}",
             self.log_key,
             "5a".repeat(32)
         );
@@ -530,14 +543,25 @@ impl World {
     /// Makes the next bundle with these key rules, delivers it, and remembers it.
     pub async fn succeed(&mut self, keys: Vec<KeyRule>) -> Value {
         let version = self.bundles.len() as u64 + 1;
-        let text = self.bundle_text(&BundleText::after(self.newest_bundle(), version, keys));
-        let files = PolicyDelivery {
-            bundles: vec![self.signed(Namespace::Policy, &text, &["alice", "carol"])],
-            ..PolicyDelivery::default()
-        };
-        let answer = self.deliver(&files).await.unwrap();
+        let bundle = BundleText::after(self.newest_bundle(), version, keys);
+        self.succeed_with(&bundle).await
+    }
+
+    /// Makes the next bundle, delivers it, and remembers it.
+    pub async fn succeed_with(&mut self, bundle: &BundleText) -> Value {
+        let text = self.bundle_text(bundle);
+        let answer = self.deliver_bundle(&text).await;
         self.bundles.push(text.into_bytes());
         answer
+    }
+
+    /// Delivers the next bundle.
+    pub async fn deliver_bundle(&self, text: &str) -> Value {
+        let files = PolicyDelivery {
+            bundles: vec![self.signed(Namespace::Policy, text, &["alice", "carol"])],
+            ..PolicyDelivery::default()
+        };
+        self.deliver(&files).await.unwrap()
     }
 
     pub async fn release(&self, name: &str, version: &str, status: &str) -> Result<Value, String> {
@@ -605,6 +629,19 @@ impl World {
     ) -> Result<Result<Vec<Opened>, String>, String> {
         let (_session, answer) = self.try_ask_in_session(enclave, keys).await?;
         Ok(answer)
+    }
+
+    /// The whole answer to one request for keys, with its proof.
+    pub async fn ask_for_answer(&self, enclave: &Enclave, keys: &[&str]) -> KeyAnswer {
+        let opening = Opening::Keys {
+            service: self.service_key,
+        };
+        let wanted: Vec<_> = keys.iter().map(|name| (*name, None)).collect();
+        let mut connection = self.open("keys.sock", &opening).await.unwrap();
+        let recipient = RecipientKey::generate().unwrap();
+        let envelope = enclave.envelope(&connection.handshake_hash(), &recipient, &wanted);
+        connection.send_message(&envelope).await.unwrap();
+        connection.receive_message().await.unwrap().unwrap()
     }
 
     /// Says the session's handshake hash, too.
@@ -781,7 +818,18 @@ impl Enclave {
         envelope
     }
 
-    fn statement(&self, now: u64) -> SessionStatement {
+    /// A document of this enclave with these user data.
+    pub fn document(&self, user_data: &[u8], now: u64) -> Vec<u8> {
+        let mut recipe = DocumentRecipe::for_identity(&self.authority, &self.identity, now);
+        recipe.payload.user_data = Some(user_data.to_vec());
+        let bundle = narthex_policy::Digest384::of(&self.boot_bundle);
+        let pcr16 = Pcr::of_boot_bundle(&bundle);
+        recipe.payload.set_pcr(16, pcr16.as_bytes());
+        (self.edit_document)(&mut recipe);
+        recipe.mint()
+    }
+
+    pub fn statement(&self, now: u64) -> SessionStatement {
         let (digest, version) = self.bundle_in_force;
         SessionStatement {
             module_id: ModuleId::new(&self.identity.module_id()).unwrap(),
@@ -810,7 +858,7 @@ pub fn stranger_pcr3() -> [u8; 48] {
 /// A service in this process.
 pub struct Running {
     stop: tokio::sync::oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<Result<(), LogStop>>,
     pub http: Option<Address>,
 }
 
@@ -826,7 +874,12 @@ impl Running {
 
     pub async fn stop(self) {
         let _ = self.stop.send(());
-        self.task.await.unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ended(self) -> Result<(), LogStop> {
+        self.task.await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
