@@ -268,6 +268,6 @@ pub(crate) fn id_in(stderr: &str) -> String {
         .lines()
         .find(|line| line.ends_with(']'))
         .unwrap_or_else(|| panic!("no id in {stderr}"));
-    let at = line.rfind('[').unwrap();
-    line[at + 1..line.len() - 1].to_owned()
+    let (_, id) = line.trim_end_matches(']').rsplit_once('[').unwrap();
+    id.to_owned()
 }
