@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::failure::{Failure, Outcome};
 
-/// `$XDG_STATE_HOME/narthex`, or `~/.local/state/narthex`. Holds nothing that is trusted: counters
-/// of calls, and the mock's development authority.
+/// `$XDG_STATE_HOME/narthex`, or `~/.local/state/narthex`. Nothing in it is taken at its word: counters
+/// of calls, newest checkpoints of logs (signed), session statements (attested), and the mock's
+/// development authority.
 ///
 /// # Errors
 /// `state.no_home` if neither variable is set to an absolute path.

@@ -5,6 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+// Of the log, only what sessions need.
+#[allow(dead_code)]
+#[path = "log/fixture.rs"]
+mod fixture;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +40,8 @@ struct Faults {
     other_bundle: bool,
     /// Debug mode.
     debug: bool,
+    /// No fault: acts only under orders that the log holds.
+    with_log: bool,
 }
 
 struct Agent {
@@ -120,6 +126,7 @@ impl Served {
             .unwrap();
         while let Ok(Some(request)) = connection.receive_message::<CallRequest>().await {
             self.calls.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(request.log_proof.is_some(), self.faults.with_log);
             let answer = match self.judge(&request, &session) {
                 Ok(action) => CallAnswer::Done(ResultBody {
                     action: Action::from_name(action).unwrap(),
@@ -154,7 +161,10 @@ impl Served {
                 version: 1,
             },
             release: ReleaseState::Current,
-            log_check: LogCheck::InsecureWithoutLedger,
+            log_check: match self.faults.with_log {
+                true => LogCheck::Required,
+                false => LogCheck::InsecureWithoutLedger,
+            },
             decisions: Decisions {
                 accepted: 3,
                 refused: 1,
@@ -326,6 +336,53 @@ mod with_the_development_root {
             "{stdout}"
         );
         assert_eq!(agent.calls.load(Ordering::SeqCst), 0);
+    }
+
+    /// With a log: no proof, no call. The proof beside the order goes with it, and the agent's
+    /// statement is kept where the person says.
+    #[test]
+    fn an_agent_with_a_log_gets_the_proof_with_every_call() {
+        let mut logged = fixture::Logged::new();
+        let faults = Faults {
+            with_log: true,
+            ..Faults::default()
+        };
+        let agent = Agent::start(&logged.world, "agent.sock", faults);
+        let flags = order(&logged.world, "--action health");
+        let line = format!(
+            "diag {} health {flags} --enclave {MODULE_ID} {ROOT}",
+            agent.address
+        );
+        let (status, stdout, stderr) = logged.narthex(&line);
+        assert_eq!((status, stdout.as_str()), (1, ""), "{stderr}");
+        assert!(stderr.contains("[log.proof_missing]"), "{stderr}");
+        assert!(
+            stderr.contains("narthex order submit shift.order.toml"),
+            "{stderr}"
+        );
+        assert_eq!(agent.calls.load(Ordering::SeqCst), 0);
+
+        let file = |name: &str| std::fs::read(logged.world.path(name)).unwrap();
+        let signed = SignedOrder {
+            bytes: file("shift.order.toml"),
+            signature: String::from_utf8(file("shift.order.toml.carol.sig")).unwrap(),
+            approvals: Vec::new(),
+        };
+        let proof = logged.log_order(&signed, Vec::new(), false);
+        std::fs::write(logged.world.path("shift.order.toml.proof"), proof).unwrap();
+        let (status, _, stderr) = logged.narthex(&line);
+        assert_eq!(status, 0, "{stderr}");
+        assert!(stderr.contains("was not handed in to the log"), "{stderr}");
+        let (status, _, stderr) = logged.narthex(&format!("{line} --keep-statement kept"));
+        assert_eq!(status, 0, "{stderr}");
+        assert!(stderr.contains("statement kept in kept/"), "{stderr}");
+        // A service that is not there changes nothing about the session.
+        let away = format!("{line} --submissions unix:/nowhere");
+        let (status, _, stderr) = logged.narthex(&away);
+        assert_eq!(status, 0, "{stderr}");
+        assert!(stderr.contains("[policy.no_key_service]") || stderr.contains("[io.connect]"));
+        assert!(stderr.contains("statement kept in "), "{stderr}");
+        assert_eq!(agent.calls.load(Ordering::SeqCst), 3);
     }
 
     /// Each agent is wrong in one way, is refused for exactly that, and is sent nothing.

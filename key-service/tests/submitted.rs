@@ -1,6 +1,11 @@
 //! What people submit to the log, who reads it, and what is proved and deleted.
 #![cfg(feature = "dev-root")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod common;
 mod witnesses;

@@ -1,6 +1,11 @@
 //! The log and its witnesses: what leaves, what waits, what stops the service.
 #![cfg(feature = "dev-root")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod common;
 mod witnesses;

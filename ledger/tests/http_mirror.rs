@@ -767,6 +767,24 @@ fn what_the_log_forgot_at_the_end_of_an_epoch_is_kept_and_counted() {
 }
 
 #[test]
+fn a_mirror_of_a_mirror_has_what_the_log_forgot() {
+    let source = Source::of(600);
+    let copy = Copy::new();
+    copy.run(&source).unwrap();
+    let mut restored = source.fork(550, 0);
+    let earlier = [begin_epoch(&mut restored)];
+    restored.grow(5, "c");
+    run_over(&restored, &copy, &earlier).unwrap();
+    let second = Copy::new();
+    let report = Mirror::new(&copy.folder, &second.folder, &restored.trust())
+        .with_earlier_epochs(earlier.to_vec())
+        .run()
+        .unwrap();
+    assert_eq!((report.to, report.evidence), (5, 605));
+    epoch_is_whole(&second, 0, &earlier[0], 600);
+}
+
+#[test]
 fn an_epoch_that_nobody_has_any_more_is_named() {
     let mut source = Source::of(30);
     let earlier = [begin_epoch(&mut source)];
@@ -798,7 +816,7 @@ fn an_epoch_that_does_not_end_as_the_policy_says_is_refused() {
     for (earlier, reason) in [
         (other_root, LogReason::Forked),
         (longer, LogReason::Behind),
-        (shorter, LogReason::Consistency),
+        (shorter, LogReason::Forked),
     ] {
         let error = run_over(&source, &Copy::new(), &[earlier]).unwrap_err();
         assert_eq!(error.reason(), reason, "{error}");

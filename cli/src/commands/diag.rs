@@ -15,9 +15,10 @@ use crate::output::Output;
 /// Ask an attested agent for diagnostics.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Nothing is sent before the agent's own fresh document was verified: its signature and chain, that it was
-made for this very session, that it is the enclave you named, that it runs the release you named, and
-that PCR16 holds the policy you hold (or the one before it, while that is still accepted).
+Nothing is sent before the agent's own fresh document was verified: its signature and chain,
+that it was made for this very session, that it is the enclave you named, that it runs the
+release you named, and that PCR16 holds the policy you hold (or the one before it, while that is
+still accepted).
 
 Actions that look: health version uptime memory cpu pressure filesystems connections processes workload
 kernel-events nsm pcrs attest policy keys clock entropy counters status
@@ -28,9 +29,10 @@ Examples:
   narthex diag vsock:16:5000 health memory --order shift.order.toml --key ~/.ssh/id_ed25519 \\
       --policy policy/ --release shop --enclave i-0123456789abcdef0-enc0123456789abcdef --json
 
-Where the policy names a log, the agent acts only under an order that the log holds: `narthex order submit` writes
-the proof beside the order, and it is taken from there. What the agent states about itself goes to the log
-afterwards (--submissions), or into a folder until it can (--keep-statement, `narthex log submit-statement`).
+Where the policy names a log, the agent acts only under an order that the log holds: `narthex
+order submit` writes the proof beside the order, and it is taken from there. What the agent
+states about itself goes to the log afterwards (--submissions), or into a folder until it can
+(--keep-statement, `narthex log submit-statement`).
 
 Every call has a counter that is used once under an order; the next free one is remembered in
 $XDG_STATE_HOME/narthex (or ~/.local/state/narthex), so that running the same line again works.")]

@@ -32,17 +32,19 @@ use crate::output::Output;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
-Every release of a key, every refusal, diagnostic order and change of policy is an entry of one log that only
-grows. A log is read from where it is served or from a copy, always in the same way:
+Every release of a key, every refusal, diagnostic order and change of policy is an entry of one
+log that only grows. A log is read from where it is served or from a copy, always in the same
+way:
 
   http://HOST:PORT[/PREFIX]   the key service, a mirror, or anything that serves C2SP tlog-tiles
   unix:PATH                   the same through a Unix socket
   DIR                         a folder that `narthex log mirror` or `narthex log export` made
 
-Nothing is taken at its word: what is shown hangs below a checkpoint that the log's key signed and enough
-witnesses cosigned, and extends the newest one that `verify`, `follow` and `mirror` saw on this machine
-(kept in $XDG_STATE_HOME/narthex/checkpoints, or ~/.local/state/narthex/checkpoints).
-Who is trusted stands in the policy (--policy DIR), or in a tlog-policy file (--tlog-policy FILE)."
+Nothing is taken at its word: what is shown hangs below a checkpoint that the log's key signed
+and enough witnesses cosigned, and extends the newest one that `verify`, `follow` and `mirror`
+saw on this machine (kept in $XDG_STATE_HOME/narthex/checkpoints, or
+~/.local/state/narthex/checkpoints). Who is trusted stands in the policy (--policy DIR), or in a
+tlog-policy file (--tlog-policy FILE)."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -20,11 +20,13 @@ use super::signing_arguments::SignArguments;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
-A read order covers a shift: actions that look, up to 12 hours. A write order names one change to one boot
-of one enclave, and needs the approvals that the policy asks for, never the requester's own.
+A read order covers a shift: actions that look, up to 12 hours. A write order names one change
+to one boot of one enclave, and needs the approvals that the policy asks for, never the
+requester's own.
 
-Where the policy names a log, no agent acts under an order that the log does not hold as accepted: submit it
-first. The proof stays good for as long as the order does, also while the log cannot be reached."
+Where the policy names a log, no agent acts under an order that the log does not hold as
+accepted: submit it first. The proof stays good for as long as the order does, also while the
+log cannot be reached."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -124,11 +126,12 @@ pub(crate) struct ApproveCommand {
 #[command(after_help = "\
 Examples:
   narthex order submit shift.order.toml --policy policy/ --service tcp:10.0.0.5:7002
-  narthex diag vsock:16:5000 health --order shift.order.toml …       # takes shift.order.toml.proof by itself
+  narthex diag vsock:16:5000 health --order shift.order.toml …     # finds shift.order.toml.proof
 
-The proof (a C2SP tlog-proof file) goes to FILE.proof, the approvals as they were logged to FILE.approvals: keep both
-beside the order. Submitting again gives a fresh proof of the same entry. A refusal is an entry, too; its proof goes to
-FILE.refused.proof, and the order may be submitted again with more approvals.")]
+The proof (a C2SP tlog-proof file) goes to FILE.proof, the approvals as they were logged to
+FILE.approvals: keep both beside the order. Submitting again gives a fresh proof of the same
+entry. A refusal is an entry, too; its proof goes to FILE.refused.proof, and the order may be
+submitted again with more approvals.")]
 pub(crate) struct SubmitArguments {
     /// The order; its signatures are read from the files FILE.PERSON.sig beside it
     #[arg(value_name = "FILE")]

@@ -194,9 +194,8 @@ impl OpenLog {
 pub(crate) fn store(address: &LogAddress, access: &AccessArguments) -> Outcome<Arc<dyn LogStore>> {
     match address {
         LogAddress::Folder(path) => {
-            if !path.is_dir() {
-                let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-                return Err(Failure::file("read", path, &missing).next(
+            if let Err(error) = std::fs::read_dir(path) {
+                return Err(Failure::file("read", path, &error).next(
                     "a log is http://HOST:PORT[/PREFIX], unix:PATH, or a folder that `narthex log \
                      mirror` or `narthex log export` made",
                 ));

@@ -177,7 +177,7 @@ impl Part<'_> {
         let verified = reader.verify_all(threads, |index, leaf| {
             let done = tally.done.fetch_add(1, Ordering::Relaxed);
             // Whoever finds it in use goes on: a line more or less is of no interest.
-            if done % 512 == 0
+            if done.is_multiple_of(512)
                 && let Ok(mut progress) = progress.try_lock()
             {
                 progress.at("verifying", done, size);

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use narthex_ledger::mock::MockLog;
 use narthex_ledger::{
     AdministrationEntry, BootId, CurrentEntry, Decision, Digest384, Entry, Evidence,
-    EvidenceDigest, KeyChange, KeyKind, KeyState, OrderEntry, OrderScope, PersonId, PolicyEntry,
-    PolicyFile, PolicyFileKind, ReleaseEntry, ReleasedKey, Resource, Salt, SaltedEvidence,
-    SessionHash, SigningKey, StatementEntry,
+    EvidenceDigest, KeyChange, KeyKind, KeyState, OrderEntry, OrderExtra, OrderFacts, OrderScope,
+    PersonId, PolicyEntry, PolicyFile, PolicyFileKind, ReleaseEntry, ReleasedKey, Resource, Salt,
+    SaltedEvidence, SessionHash, SigningKey, StatementEntry,
 };
-use narthex_policy::{InitialLedger, LedgerSalt, PersonName, VerifierKey};
+use narthex_policy::{InitialLedger, LedgerSalt, Order, PersonName, SignedOrder, VerifierKey};
 
 use crate::common::{MODULE_ID, World, now, read};
 
@@ -188,6 +188,57 @@ impl Logged {
         self.publish();
     }
 
+    /// Logs an order as accepted, and proves it. A `faulty` log writes down another signature.
+    pub(crate) fn log_order(
+        &mut self,
+        signed: &SignedOrder,
+        approvers: Vec<PersonId>,
+        faulty: bool,
+    ) -> Vec<u8> {
+        let order = Order::parse_unverified(&signed.bytes).unwrap();
+        let scope = match &order {
+            Order::Read(read) => OrderScope::Read {
+                actions: read
+                    .actions
+                    .iter()
+                    .map(|action| action.name().to_owned())
+                    .collect(),
+            },
+            Order::Write(write) => OrderScope::Write {
+                action: write.action.name().to_owned(),
+                enclave: write.module_id.clone(),
+                boot: BootId(write.boot_id.0),
+            },
+        };
+        let signature = match faulty {
+            false => signed.signature.as_bytes(),
+            true => b"another signature",
+        };
+        let facts = OrderFacts {
+            order: &signed.bytes,
+            signature,
+            approvals: &signed.approvals,
+            requester: person("carol"),
+            scope,
+        };
+        let extra = OrderExtra {
+            approvers,
+            bundle: 1,
+            salt: Salt([6; 32]),
+            time: now().0,
+        };
+        let entry = OrderEntry::accepted(&facts, &extra).unwrap();
+        self.keep(
+            Evidence::order(&signed.bytes, signature, &signed.approvals).unwrap(),
+            6,
+        );
+        let index = self.log.append(&Entry::Order(entry)).unwrap();
+        self.publish();
+        let extra = extra.to_bytes().unwrap();
+        let proof = self.log.prove(index, Some(extra)).unwrap();
+        proof.to_string().into_bytes()
+    }
+
     /// Where a resource of the log is.
     pub(crate) fn file(&self, resource: &Resource) -> PathBuf {
         self.log.folder().path().join(resource.path())
@@ -217,6 +268,6 @@ pub(crate) fn id_in(stderr: &str) -> String {
         .lines()
         .find(|line| line.ends_with(']'))
         .unwrap_or_else(|| panic!("no id in {stderr}"));
-    let at = line.rfind('[').unwrap();
-    line[at + 1..line.len() - 1].to_owned()
+    let (_, id) = line.trim_end_matches(']').rsplit_once('[').unwrap();
+    id.to_owned()
 }

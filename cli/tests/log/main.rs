@@ -5,6 +5,7 @@
 //! | `fixture.rs` | a policy with a log, and a log with an entry of most kinds |
 //! | `reading.rs` | show, search, verify, prove |
 //! | `attacks.rs` | logs that were meddled with, and sources that are no logs |
+//! | `epochs.rs` | a log that another one followed |
 //! | `servers.rs` | serve, follow, mirror, export, witness |
 //! | `submitting.rs` | order submit, verify with a proof, statements |
 
@@ -19,6 +20,7 @@
 mod attacks;
 #[path = "../common/mod.rs"]
 mod common;
+mod epochs;
 mod fixture;
 mod reading;
 mod servers;

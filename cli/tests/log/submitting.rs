@@ -7,10 +7,7 @@ use std::thread;
 use narthex_channel::submissions::{Submission, SubmissionAnswer, SubmissionOutcome};
 use narthex_channel::tokio::{Connection, Listener, Timeouts};
 use narthex_channel::{Accepting, Address, ReasonId, StaticSecret};
-use narthex_ledger::{
-    Entry, Evidence, OrderEntry, OrderExtra, OrderFacts, OrderScope, Salt, SaltedEvidence,
-};
-use narthex_policy::{Order, Policy, SignedOrder};
+use narthex_policy::{Policy, SignedOrder};
 
 use crate::common::{MODULE_ID, exists, now};
 use crate::fixture::{Logged, id_in, person, seconds};
@@ -83,7 +80,8 @@ impl Service {
                     Ok(admitted) => {
                         let approvers = admitted.approvers().iter();
                         let approvers = approvers.map(|signer| person(signer.person.as_str()));
-                        let proof = self.log(&signed, approvers.collect(), faulty);
+                        let mut logged = self.logged.lock().unwrap();
+                        let proof = logged.log_order(&signed, approvers.collect(), faulty);
                         accepted(Some(proof))
                     }
                     Err(refusal) => SubmissionAnswer {
@@ -96,58 +94,6 @@ impl Service {
             }
             Submission::Statement { .. } => accepted(Some(self.prove_last())),
         }
-    }
-
-    fn log(
-        &self,
-        signed: &SignedOrder,
-        approvers: Vec<narthex_ledger::PersonId>,
-        faulty: bool,
-    ) -> Vec<u8> {
-        let order = Order::parse_unverified(&signed.bytes).unwrap();
-        let scope = match &order {
-            Order::Read(read) => OrderScope::Read {
-                actions: read
-                    .actions
-                    .iter()
-                    .map(|action| action.name().to_owned())
-                    .collect(),
-            },
-            Order::Write(write) => OrderScope::Write {
-                action: write.action.name().to_owned(),
-                enclave: write.module_id.clone(),
-                boot: narthex_ledger::BootId(write.boot_id.0),
-            },
-        };
-        let salt = Salt([6; 32]);
-        let signature = match faulty {
-            false => signed.signature.as_bytes(),
-            true => b"another signature",
-        };
-        let facts = OrderFacts {
-            order: &signed.bytes,
-            signature,
-            approvals: &signed.approvals,
-            requester: person("carol"),
-            scope,
-        };
-        let extra = OrderExtra {
-            approvers,
-            bundle: 1,
-            salt,
-            time: now().0,
-        };
-        let entry = OrderEntry::accepted(&facts, &extra).unwrap();
-        let mut logged = self.logged.lock().unwrap();
-        let evidence = Evidence::order(&signed.bytes, signature, &signed.approvals).unwrap();
-        logged.log.keep(&SaltedEvidence { salt, evidence }).unwrap();
-        let index = logged.log.append(&Entry::Order(entry)).unwrap();
-        logged.publish();
-        let proof = logged
-            .log
-            .prove(index, Some(extra.to_bytes().unwrap()))
-            .unwrap();
-        proof.to_string().into_bytes()
     }
 
     fn prove_last(&self) -> Vec<u8> {

@@ -471,7 +471,7 @@ mod tests {
         let first = rounds.asks(0);
         // Before anybody answers, more is written, and then another current entry and more.
         rounds.publish(shown(30), Some(shown(25)));
-        assert!(!signs(&mut rounds, of(&first, "a")).is_some());
+        assert!(signs(&mut rounds, of(&first, "a")).is_none());
         assert!(
             !signs(&mut rounds, of(&first, "b")).unwrap().is_current,
             "a newer one is there"

@@ -16,7 +16,8 @@ Example:
   narthex log export http://keys.example:7080 log-2026-11/ --policy policy/
   narthex log verify log-2026-11/ --policy policy/ --evidence
 
-Everything is verified before the folder counts as a log. An export that was cut off goes on where it ended.")]
+Everything is verified before the folder counts as a log. An export that was cut off goes on
+where it ended.")]
 pub(crate) struct ExportArguments {
     #[command(flatten)]
     pub(crate) source: LogArguments,
@@ -41,8 +42,9 @@ Examples:
   narthex log mirror http://keys.example:7080 /var/lib/narthex-mirror --policy policy/
   narthex log mirror http://keys.example:7080 mirror/ --policy policy/ --once      # from cron
 
-A checkpoint that does not extend the copy is never taken: the copy stays as it is, and the command ends with
-exit code 1. It can be restored from: `narthex-key-service catch-up --mirror DIR`.")]
+A checkpoint that does not extend the copy is never taken: the copy stays as it is, and the
+command ends with exit code 1. It can be restored from: `narthex-key-service catch-up --mirror
+DIR`.")]
 pub(crate) struct MirrorArguments {
     #[command(flatten)]
     pub(crate) source: LogArguments,
@@ -70,10 +72,11 @@ pub(crate) struct MirrorArguments {
     group = ArgGroup::new("readers").required(true).args(["policy", "anyone"]),
     after_help = "\
 Examples:
-  narthex log serve mirror/ --listen tcp:127.0.0.1:7080 --policy policy/     # those the policy names, by ticket
+  narthex log serve mirror/ --listen tcp:127.0.0.1:7080 --policy policy/     # for its readers
   narthex log serve exported/ --listen unix:/run/narthex-log.sock --anyone
 
-The connection is plain HTTP: across a network, put it behind TLS or an SSH tunnel. SIGINT and SIGTERM end it."
+The connection is plain HTTP: across a network, put it behind TLS or an SSH tunnel. SIGINT and
+SIGTERM end it."
 )]
 pub(crate) struct ServeArguments {
     /// A folder that `narthex log mirror` or `narthex log export` made

@@ -34,9 +34,9 @@ pub(crate) struct ProveArguments {
     group = ArgGroup::new("entry_from").args(["entry", "log"]),
     after_help = "\
 Examples:
-  narthex log verify-proof release.proof --policy policy/                            # with release.proof.entry
-  narthex log verify-proof keys.proof --log http://keys.example:7080 --policy policy/   # fetch the entry
-  narthex order verify shift.order.toml --policy policy/                             # with shift.order.toml.proof
+  narthex log verify-proof release.proof --policy policy/           # with release.proof.entry
+  narthex log verify-proof keys.proof --log http://keys.example:7080 --policy policy/
+  narthex order verify shift.order.toml --policy policy/            # with shift.order.toml.proof
 
 Nothing but --log touches the network."
 )]

@@ -13,9 +13,9 @@ use crate::moment::{parse_duration, parse_time};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log show http://keys.example:7080 --policy policy/                 # how large, who cosigned, when
+  narthex log show http://keys.example:7080 --policy policy/      # how large, who cosigned
   narthex log show http://keys.example:7080 12 40-45 --policy policy/
-  narthex log show exported/ 12 --policy policy/ --evidence evidence/        # and what it was decided on
+  narthex log show exported/ 12 --policy policy/ --evidence evidence/
 
 People appear by name where the policy names them; the log itself holds only ids.")]
 pub(crate) struct ShowArguments {
@@ -43,9 +43,11 @@ pub(crate) struct ShowArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log search http://keys.example:7080 --policy policy/ --person carol --from 2026-11-21T00:00:00Z
+  narthex log search http://keys.example:7080 --policy policy/ --person carol \\
+      --from 2026-11-21T00:00:00Z
   narthex log search exported/ --policy policy/ --outcome refused --json
-  narthex log search mirror/ --policy policy/ --type release --key database --enclave i-0123456789abcdef0
+  narthex log search mirror/ --policy policy/ --type release --key database \\
+      --enclave i-0123456789abcdef0
 
 All conditions must hold; of one that is given several times, any.")]
 pub(crate) struct SearchArguments {
@@ -121,8 +123,9 @@ Examples:
   narthex log follow http://keys.example:7080 --policy policy/
   narthex log follow unix:/run/narthex/log.sock --policy policy/ --since 0 --json | jq .entry
 
-With --json each line is one JSON object. A log that cannot be reached is tried again; one that shrank, forked
-or lost its witnesses ends the command with exit code 1. SIGINT and SIGTERM end it with 0.")]
+With --json each line is one JSON object. A log that cannot be reached is tried again; one that
+shrank, forked or lost its witnesses ends the command with exit code 1. SIGINT and SIGTERM end
+it with 0.")]
 pub(crate) struct FollowArguments {
     #[command(flatten)]
     pub(crate) source: LogArguments,
@@ -145,11 +148,12 @@ pub(crate) struct FollowArguments {
 #[command(after_help = "\
 Examples:
   narthex log verify http://keys.example:7080 --policy policy/
-  narthex log verify exported/ --policy policy/ --genesis 3f1a… --older kept-last-year.checkpoint --json
+  narthex log verify exported/ --policy policy/ --genesis 3f1a… --older kept.checkpoint --json
   narthex log verify mirror/ --policy policy/ --evidence
 
-The newest checkpoint that passed is remembered on this machine; a log that no longer extends it is refused the
-next time, and both checkpoints are shown: together they prove to anybody that the log forked.")]
+The newest checkpoint that passed is remembered on this machine; a log that no longer extends it
+is refused the next time, and both checkpoints are shown: together they prove to anybody that
+the log forked.")]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) source: LogArguments,

@@ -50,8 +50,8 @@ pub(crate) struct TicketArguments {
 Example:
   narthex log submit-statement kept/ --policy policy/ --service tcp:10.0.0.5:7002
 
-A file is removed once the log's proof for it was verified. It needs no order: a statement is bound by the agent's
-own attestation document, whoever hands it in.")]
+A file is removed once the log's proof for it was verified. It needs no order: a statement is
+bound by the agent's own attestation document, whoever hands it in.")]
 pub(crate) struct SubmitStatementArguments {
     /// Statement files, or folders with them
     #[arg(value_name = "PATH", required = true)]

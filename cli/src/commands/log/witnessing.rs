@@ -11,11 +11,13 @@ use crate::log::ListenAddress;
 #[command(after_help = "\
 Examples:
   narthex log witness-key --name customer.example/witness --out witness.key
-  narthex log witness --key witness.key --log 'keys.example/log+1f2e3d4c+AZ…' --listen tcp:0.0.0.0:7090
+  narthex log witness --key witness.key --log 'keys.example/log+1f2e3d4c+AZ…' \\
+      --listen tcp:0.0.0.0:7090
 
-It speaks the C2SP tlog-witness protocol (POST /add-checkpoint), so it can witness other people's logs, too, and
-other witnesses can witness ours. Run it on a machine that the key service's staff cannot reach: all it protects
-is its memory. What it has cosigned is on disk before it answers. SIGINT and SIGTERM end it.")]
+It speaks the C2SP tlog-witness protocol (POST /add-checkpoint), so it can witness other
+people's logs, too, and other witnesses can witness ours. Run it on a machine that the key
+service's staff cannot reach: all it protects is its memory. What it has cosigned is on disk
+before it answers. SIGINT and SIGTERM end it.")]
 pub(crate) struct WitnessArguments {
     /// The witness's private key, as `narthex log witness-key` writes it
     #[arg(long, value_name = "FILE")]
@@ -40,9 +42,10 @@ pub(crate) struct WitnessArguments {
 Example:
   narthex log witness-key --name customer.example/witness --out witness.key
 
-The private key stays in FILE (mode 0600), the memory in the folder FILE.state. They belong together: a key that
-cosigned before and starts on an empty memory can be made to cosign another past. Restoring one of them from an old
-backup does the same. What is printed goes into the bundle's [ledger] table, or to `narthex policy init --witness`.")]
+The private key stays in FILE (mode 0600), the memory in the folder FILE.state. They belong
+together: a key that cosigned before and starts on an empty memory can be made to cosign another
+past. Restoring one of them from an old backup does the same. What is printed goes into the
+bundle's [ledger] table, or to `narthex policy init --witness`.")]
 pub(crate) struct WitnessKeyArguments {
     /// The witness's name, unlike that of any other: a host name and a path of yours
     #[arg(long, value_name = "NAME")]

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::{Mirror, MirrorReport, Place};
 use crate::{
-    Folder, Frontier, Hash, InEpoch, LogError, LogReader, LogReason, Resource,
-    StoreError, Trust, TrustedCheckpoint, VerifierKey,
+    Frontier, Hash, InEpoch, LogError, LogReader, LogReason, LogStore, Resource, StoreError, Trust,
+    TrustedCheckpoint, VerifierKey,
 };
 
 /// An epoch that has ended, as the policy that began the next one names it.
@@ -41,7 +41,12 @@ impl Mirror<'_> {
             && old.checkpoint().size >= earlier.size
         {
             // The copy may have seen more than the log remembered when it began anew.
-            self.check_prefix(number, old, earlier)?;
+            let copied = InEpoch {
+                store: self.folder,
+                epoch: number,
+            };
+            check_end(&copied, old, earlier)
+                .map_err(|error| error.within(&format!("epoch {number} of the copy")))?;
             let lost = old.checkpoint().size.saturating_sub(earlier.size);
             report.lost_by_source = report.lost_by_source.saturating_add(lost);
             return Ok(());
@@ -54,7 +59,7 @@ impl Mirror<'_> {
             .map_err(|_| LogError::new(LogReason::Malformed, "the checkpoint is not text"))
             .and_then(crate::SignedNote::parse)
             .and_then(|note| trust.check(&note))
-            .and_then(|head| as_named(head, earlier))
+            .and_then(|head| check_end(&place, &head, earlier).map(|()| head))
             .map_err(|error| error.within(&format!("epoch {number}")))?;
         let mut this_epoch = MirrorReport::default();
         self.grow(&place, old.as_ref(), &head, &mut this_epoch)?;
@@ -95,49 +100,35 @@ impl Mirror<'_> {
             StoreError::unavailable(format!("cannot move epoch {number} away: {error}")).into()
         })
     }
-
-    fn check_prefix(
-        &self,
-        number: u32,
-        old: &TrustedCheckpoint,
-        earlier: &EarlierEpoch,
-    ) -> Result<(), LogError> {
-        let store: InEpoch<&Folder> = InEpoch {
-            store: self.folder,
-            epoch: number,
-        };
-        let reader = LogReader::at(&store, old.clone())?;
-        let root = Frontier::from_source(reader.tiles(), earlier.size)?.root();
-        if root == earlier.root {
-            return Ok(());
-        }
-        Err(LogError::new(
-            LogReason::Forked,
-            format!(
-                "the policy names another tree of {} entries as the end of epoch {number} than the log showed then",
-                earlier.size
-            ),
-        ))
-    }
 }
 
-/// The checkpoint at the end of an epoch must be the one that the policy names.
-fn as_named(
-    head: TrustedCheckpoint,
+/// The tree at the end of an epoch must begin with the one that the policy names. It may be longer: whoever copied
+/// it may have seen more than the log remembered when it began anew.
+fn check_end<S: LogStore>(
+    store: &S,
+    head: &TrustedCheckpoint,
     earlier: &EarlierEpoch,
-) -> Result<TrustedCheckpoint, LogError> {
-    let found = head.checkpoint();
-    let reason = match found.size.cmp(&earlier.size) {
-        core::cmp::Ordering::Less => LogReason::Behind,
-        core::cmp::Ordering::Greater => LogReason::Consistency,
-        core::cmp::Ordering::Equal if found.root != earlier.root => LogReason::Forked,
-        core::cmp::Ordering::Equal => return Ok(head),
-    };
+) -> Result<(), LogError> {
+    let size = head.checkpoint().size;
+    if size < earlier.size {
+        return Err(LogError::new(
+            LogReason::Behind,
+            format!(
+                "the policy ends it at {} entries, its last checkpoint has {size}",
+                earlier.size
+            ),
+        ));
+    }
+    let reader = LogReader::at(store, head.clone())?;
+    let root = Frontier::from_source(reader.tiles(), earlier.size)?.root();
+    if root == earlier.root {
+        return Ok(());
+    }
     Err(LogError::new(
-        reason,
+        LogReason::Forked,
         format!(
-            "the policy ends it at {} entries with root {}, its last checkpoint has {} and {}",
-            earlier.size, earlier.root, found.size, found.root
+            "its first {} entries have the root {root}; the policy says {}",
+            earlier.size, earlier.root
         ),
     ))
 }

@@ -345,12 +345,10 @@ impl<'p> Place<'p> {
 
 impl LogStore for Place<'_> {
     fn get(&self, resource: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
-        match (self.epoch, resource) {
-            (None, _) | (_, Resource::Evidence(_)) => self.source.get(resource),
-            (Some(epoch), _) => {
-                let store = self.source;
-                InEpoch { store, epoch }.get(resource)
-            }
+        let store = self.source;
+        match self.epoch {
+            None => store.get(resource),
+            Some(epoch) => InEpoch { store, epoch }.get(resource),
         }
     }
 }
