@@ -39,6 +39,10 @@ pub(crate) fn refused(reason: &str, logged: &str) -> Failure {
         "order.under_approved" => {
             failure.next("others approve it with `narthex order approve`; then submit it again")
         }
+        "order.reused" => failure.next(
+            "it was logged before with another signature or other approvals: put back the FILE.proof and \
+             FILE.approvals of that time, or make a new order",
+        ),
         "order.expired" => failure.next("make a new order: `narthex order new`"),
         "order.role" => failure
             .next("no role of the requester's allows this; the reviewers' bundle says who may"),
@@ -54,6 +58,10 @@ pub(crate) fn refused(reason: &str, logged: &str) -> Failure {
         "log.quorum" => failure.next(
             "too few witnesses have cosigned in time, so nothing can be proved; the service's \
              /readyz and its log name those that are missing. Submit it again when they are back",
+        ),
+        "session.used" => failure.next("another statement of this session is in the log"),
+        "bundle.pcr16_unknown" | "bundle.pcr16_absent" | "release.unknown" => failure.next(
+            "this service does not know the enclave's policy or release: is it another project's?",
         ),
         "service.busy" | "service.stopping" => failure.next("try again in a minute"),
         _ => failure,

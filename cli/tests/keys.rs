@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+// Of the log, only what comes with answers.
+#[allow(dead_code)]
+#[path = "log/fixture.rs"]
+mod fixture;
 
 use std::collections::HashSet;
 use std::fs;
@@ -32,10 +36,20 @@ struct Service {
     used: Mutex<HashSet<Digest384>>,
     /// What was imported or restored.
     payloads: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Goes with every answer.
+    proof: Option<Vec<u8>>,
 }
 
 impl Service {
     fn start(world: &World, secret: StaticSecret) -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
+        Self::start_with(world, secret, None)
+    }
+
+    fn start_with(
+        world: &World,
+        secret: StaticSecret,
+        proof: Option<Vec<u8>>,
+    ) -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
         let path = world.path("admin.sock");
         let payloads = Arc::new(Mutex::new(Vec::new()));
         let service = Self {
@@ -44,6 +58,7 @@ impl Service {
             genesis: world.bundle.digest(),
             used: Mutex::default(),
             payloads: Arc::clone(&payloads),
+            proof,
         };
         let address = Address::Unix(path.clone());
         thread::spawn(move || {
@@ -82,17 +97,17 @@ impl Service {
             let body = object!({ "bundle": { "version": 1 }, "accepted": count, "known": 0 });
             return AdministrationAnswer::Done {
                 body: body.to_string().into_bytes(),
-                log_proof: None,
+                log_proof: self.proof.clone(),
             };
         }
         match self.order(AdministrationRequest::from_bytes(content).unwrap()) {
             Ok(body) => AdministrationAnswer::Done {
                 body: body.to_string().into_bytes(),
-                log_proof: None,
+                log_proof: self.proof.clone(),
             },
             Err(reason) => AdministrationAnswer::Refused {
                 reason: ReasonId::from_static(reason),
-                log_proof: None,
+                log_proof: self.proof.clone(),
             },
         }
     }
@@ -180,6 +195,60 @@ fn an_operation_without_approval_in_one_line() {
     let (status, stdout, stderr) = read(&world.narthex(&format!("keys create database {flags}")));
     assert_eq!((status, stdout.as_str()), (1, ""));
     assert!(stderr.contains("[order.role]"), "{stderr}");
+}
+
+/// What was done, or refused, is an entry: its number is shown, and its proof written where asked.
+#[test]
+fn answers_carry_proofs_that_are_checked_and_kept() {
+    let secret = StaticSecret::generate().unwrap();
+    let logged = fixture::Logged::with_static_key(*secret.public().as_bytes());
+    let world = &logged.world;
+    let proof = logged.log.prove(5, None).unwrap().to_string();
+    let (service, _) = Service::start_with(world, secret, Some(proof.clone().into_bytes()));
+    let flags = format!("--policy policy --service {service} --as dave --key dave");
+    let out = world.narthex(&format!("keys create database {flags} --proof p --json"));
+    let (status, _, stderr) = read(&out);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(
+        stderr.contains("logged as entry 5 of keys.example/log"),
+        "{stderr}"
+    );
+    assert_eq!(json(&out)["log"]["index"], 5);
+    assert_eq!(fs::read_to_string(world.path("p")).unwrap(), proof);
+    let line = "log verify-proof p --log log --policy policy";
+    let (status, stdout, stderr) = read(&world.narthex(line));
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("keys-create"), "{stdout}");
+    // A refusal, too.
+    let flags = flags.replace("dave", "carol");
+    let refused = world.narthex(&format!("keys create database {flags} --proof r"));
+    let (status, _, stderr) = read(&refused);
+    assert_eq!(status, 1);
+    assert!(stderr.contains("the refusal is entry 5"), "{stderr}");
+    assert!(world.path("r").exists());
+    let out = world.narthex(&format!(
+        "policy submit policy --service {service} --proof d"
+    ));
+    assert_eq!(out.status.code(), Some(0), "{:?}", read(&out));
+    assert_eq!(fs::read_to_string(world.path("d")).unwrap(), proof);
+}
+
+/// A proof that does not hold is said; what was done was done all the same.
+#[test]
+fn a_proof_of_another_log_is_not_kept() {
+    let secret = StaticSecret::generate().unwrap();
+    let logged = fixture::Logged::with_static_key(*secret.public().as_bytes());
+    let other = fixture::Logged::new();
+    let world = &logged.world;
+    let proof = other.log.prove(5, None).unwrap().to_string().into_bytes();
+    let (service, _) = Service::start_with(world, secret, Some(proof));
+    let flags = format!("--policy policy --service {service} --as dave --key dave");
+    let out = world.narthex(&format!("keys create database {flags} --proof p"));
+    let (status, stdout, stderr) = read(&out);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stdout.contains("database  version 1  enabled"), "{stdout}");
+    assert!(stderr.contains("[log.signature]"), "{stderr}");
+    assert!(!world.path("p").exists());
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub(crate) enum Verdict {
     /// Everything that was tested holds.
     Shown,
     /// Something that was tested does not hold.
-    ShownWithExceptions,
+    Exceptions,
     /// Nothing here shows it: there was nothing to test, or something that the claim rests on is missing.
     NotShown,
 }
@@ -85,7 +85,7 @@ impl Verdict {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Shown => "shown",
-            Self::ShownWithExceptions => "shown with exceptions",
+            Self::Exceptions => "exceptions",
             Self::NotShown => "not shown",
         }
     }
@@ -163,6 +163,7 @@ gaps! {
     LostEntries = "gap.lost_entries", Limits, [C6], "a copy of an earlier epoch has more entries than the bundle that ended it counts";
     ResultTypes = "gap.result_types", Limits, [C1, C2], "that the image has no shell, and that results cannot carry content, shows in the image, not in a log: rebuild it and compare the measurements";
     Delays = "gap.delays", Limits, [C7], "when an agent acted is not in the log: that it waited for the delay of a write order shows in the agent, not here";
+    PolicyBroken = "gap.policy_broken", Decides, [C3, C4, C7, C8], "from one entry on the policy could not be followed any more; what was decided after it was not judged";
     Genesis = "gap.genesis", Limits, [C4], "the first bundle was not compared with a digest of your own (--genesis HEX); it was taken at its word";
 }
 
