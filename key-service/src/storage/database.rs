@@ -246,7 +246,7 @@ pub fn entries(
             table: "setting",
             row: "head".to_owned(),
         })?;
-        Walk::through(connection, &head, |_, _| Ok(()))?;
+        Walk::through(connection, &head, |_| {})?;
         let epochs = super::epoch::all(connection)?;
         for sequence in 0..head.count {
             each(&view::read_recorded(connection, &epochs, sequence)?);

@@ -64,7 +64,7 @@ pub(crate) fn load(
         account,
         ends_with_current,
         ..
-    } = Walk::through(connection, &head, |_, _| Ok(()))?;
+    } = Walk::through(connection, &head, |_| {})?;
     check_log_key(log_key.as_deref(), &epochs)?;
     if account.root_key.is_some_and(|expected| expected != active) {
         return Err(wrong("setting", "active_root_key".to_owned()));
@@ -136,11 +136,12 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Reads every entry, shows it to `each`, and compares the trees with everything that says what they are.
+    /// Reads every entry, shows it to `each`, and compares the trees with everything that says what they are. Accepted
+    /// releases, which are most of a log, are not taken apart.
     pub(crate) fn through(
         connection: &Connection,
         head: &Head,
-        mut each: impl FnMut(&Stored, &Entry) -> Result<(), StoreError>,
+        mut each: impl FnMut(&Entry),
     ) -> Result<Self, StoreError> {
         let epochs = epoch::all(connection)?;
         if epoch::digest_of(&epochs) != head.epochs {
@@ -168,8 +169,10 @@ impl Walk {
         };
         walk.pass_waypoint()?;
         let found = entry::for_each(connection, 0, u64::MAX, |stored| {
-            let entry = walk.step(connection, &stored)?;
-            each(&stored, &entry)
+            if let Some(entry) = walk.step(connection, &stored)? {
+                each(&entry);
+            }
+            Ok(())
         })?;
         // An epoch may have ended with the last entry.
         walk.turn_to(connection, found)?;
@@ -193,18 +196,32 @@ impl Walk {
         self.epochs.get(self.number)
     }
 
-    fn step(&mut self, connection: &Connection, stored: &Stored) -> Result<Entry, StoreError> {
+    fn step(
+        &mut self,
+        connection: &Connection,
+        stored: &Stored,
+    ) -> Result<Option<Entry>, StoreError> {
         let altered = || entry::altered(stored.sequence);
         self.turn_to(connection, stored.sequence)?;
         if self.epoch().map(|epoch| epoch.number) != Some(stored.epoch) {
             return Err(altered());
         }
-        let entry = Entry::from_leaf(&stored.leaf).map_err(|_| altered())?;
-        if self.account.mark(&entry).map(Mark::to_bytes) != stored.mark {
+        let (entry, mark) = match Mark::of_release_leaf(&stored.leaf) {
+            Some(mark) => {
+                self.account.last_order = None;
+                (None, mark)
+            }
+            None => {
+                let entry = Entry::from_leaf(&stored.leaf).map_err(|_| altered())?;
+                let mark = self.account.mark(&entry);
+                self.account.enter(stored.sequence, &entry)?;
+                (Some(entry), mark)
+            }
+        };
+        if mark.map(Mark::to_bytes) != stored.mark {
             return Err(altered());
         }
-        self.account.enter(stored.sequence, &entry)?;
-        self.ends_with_current = matches!(entry, Entry::Current(_));
+        self.ends_with_current = matches!(entry, Some(Entry::Current(_)));
         let before = self.tree.size();
         self.tree.append(stored.hash);
         self.compare_full_tiles(connection, before)?;
@@ -417,11 +434,10 @@ pub(crate) fn check_evidence(
     head: &Head,
 ) -> Result<EvidenceFindings, StoreError> {
     let mut purges: Vec<PurgeEntry> = Vec::new();
-    Walk::through(connection, head, |_, entry| {
+    Walk::through(connection, head, |entry| {
         if let Entry::Purge(purge) = entry {
             purges.push(purge.clone());
         }
-        Ok(())
     })?;
     let mut findings = EvidenceFindings::default();
     entry::for_each(connection, 0, u64::MAX, |stored| {
