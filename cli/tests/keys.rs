@@ -167,6 +167,13 @@ impl Service {
             KeyOperation::List => object!({
                 "keys": [version(1), version(2)], "root_key": "00", "insecure_without_ledger": true,
             }),
+            KeyOperation::ListDecisions => object!({
+                "entries": [{ "sequence": 7, "epoch": 1, "index": 5, "hash": "00", "entry": {
+                    "type": "administration", "time": 0, "outcome": "accepted",
+                    "operation": "keys-create", "keys": [{ "name": "database", "version": 1 }],
+                } }],
+                "count": 8,
+            }),
             _ => object!({ "key": version(1) }),
         })
     }
@@ -190,6 +197,12 @@ fn an_operation_without_approval_in_one_line() {
     assert!(read(&listed).2.contains("without the log"));
     let only = world.narthex(&format!("keys list other --json {flags}"));
     assert_eq!(json(&only)["keys"], object!([]));
+    let (status, stdout, stderr) = read(&world.narthex(&format!("keys decisions {flags}")));
+    assert_eq!(status, 0, "{stderr}");
+    assert!(
+        stdout.contains("#5  1970-01-01T00:00:00Z  administration  accepted  somebody unknown: keys-create database 1"),
+        "{stdout}"
+    );
     // Somebody without the role.
     let flags = flags.replace("dave", "carol");
     let (status, stdout, stderr) = read(&world.narthex(&format!("keys create database {flags}")));

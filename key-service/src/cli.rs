@@ -30,6 +30,17 @@ pub(crate) enum Command {
     Check(ConfigArgument),
     /// Check the log and print every entry as a line of JSON; works beside a running service.
     Entries(ConfigArgument),
+    /// Bring an older copy of the database to where a mirror of the log is.
+    ///
+    /// For a service that refuses to start with `log.behind`. Imports every entry that the mirror has more, once the
+    /// witnesses' quorum has confirmed that the mirror is complete. Keys made since that copy are gone, unless a backup
+    /// of them is restored: they are retired, and an entry lists them.
+    CatchUp(CatchUpArguments),
+    /// End the log that is here and begin the one that a signed bundle names.
+    ///
+    /// For a log that cannot go on: its key is lost or stolen, or there is no mirror to catch up with. The bundle says
+    /// in `[[ledger.previous]]` where the old log ends; without the right values, this command prints them.
+    NewEpoch(NewEpochArguments),
     /// Look after the root key file.
     #[command(subcommand)]
     RootKey(RootKeyCommand),
@@ -60,6 +71,29 @@ pub(crate) struct InitArguments {
     /// The first policy bundle.
     #[arg(long, value_name = "FILE")]
     pub(crate) genesis: PathBuf,
+    /// The reviewers' signatures over it.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub(crate) signature: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatchUpArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// A folder that `narthex log mirror` keeps, or `http://…` or `unix:PATH` of a server of one.
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) mirror: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewEpochArguments {
+    /// The configuration file; its `[storage] log_key` is the key of the new log.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The bundle that names the new log.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: PathBuf,
     /// The reviewers' signatures over it.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub(crate) signature: Vec<PathBuf>,

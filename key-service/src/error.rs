@@ -3,10 +3,18 @@
 use std::{fmt, process::ExitCode};
 
 use narthex_key_service::{
-    commands::CommandError, config::ConfigError, init::InitError, log::LogStop,
-    log_key::LogKeyError, root_key::RootKeyError, secret_file::SecretFileError, server::StartError,
-    static_key::StaticKeyError, storage::StoreError,
+    commands::CommandError,
+    config::ConfigError,
+    init::InitError,
+    log::{LogStop, recovery::RecoveryError},
+    log_key::LogKeyError,
+    root_key::RootKeyError,
+    secret_file::SecretFileError,
+    server::StartError,
+    static_key::StaticKeyError,
+    storage::StoreError,
 };
+use narthex_ledger::LogReason;
 
 /// Whose fault it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +156,26 @@ impl From<StartError> for Failure {
             StartError::Address(..)
             | StartError::LogAddress(..)
             | StartError::DevelopmentRoot(_) => Fault::Misuse,
+            _ => Fault::Environment,
+        };
+        Self::new(fault, error.id(), error.to_string())
+    }
+}
+
+impl From<RecoveryError> for Failure {
+    fn from(error: RecoveryError) -> Self {
+        let fault = match &error {
+            RecoveryError::Store(error) => store_fault(error),
+            RecoveryError::RootKey(error) => root_key_fault(error),
+            RecoveryError::LogKey(error) => log_key_fault(error),
+            RecoveryError::Mirror(error) if error.reason() != LogReason::Unavailable => {
+                Fault::Refused
+            }
+            RecoveryError::Policy(_) | RecoveryError::Stop(_) | RecoveryError::Quorum(_) => {
+                Fault::Refused
+            }
+            RecoveryError::Epoch(_) => Fault::Refused,
+            RecoveryError::Address(_) => Fault::Misuse,
             _ => Fault::Environment,
         };
         Self::new(fault, error.id(), error.to_string())

@@ -227,7 +227,7 @@ fn load_or_create(path: &Path) -> Result<RootKeys, RootKeyError> {
     }
 }
 
-fn read_signature(path: &Path) -> Result<String, InitError> {
+pub(crate) fn read_signature(path: &Path) -> Result<String, InitError> {
     let bytes = read(path, ArmoredSignature::MAX_BYTES)?;
     let text = String::from_utf8(bytes).map_err(|_| InitError::Signature(path.to_owned()))?;
     // Checked here because it will travel as one when agents ask for the policy.
@@ -235,7 +235,7 @@ fn read_signature(path: &Path) -> Result<String, InitError> {
     Ok(text)
 }
 
-fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, InitError> {
+pub(crate) fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, InitError> {
     use std::io::Read;
     let io_error = |error| InitError::Io(path.to_owned(), error);
     let mut bytes = Vec::new();

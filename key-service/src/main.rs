@@ -3,14 +3,16 @@
 mod cli;
 mod error;
 
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use narthex_key_service::{
     clock::{Clock, SystemClock},
     commands,
     config::Config,
-    hardening, init, log_key, logging,
+    hardening, init,
+    log::recovery::{self, CaughtUp},
+    log_key, logging,
     server::Server,
     static_key,
     storage::Findings,
@@ -19,7 +21,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::{Cli, Command, RootKeyCommand},
+    cli::{Cli, Command, NewEpochArguments, RootKeyCommand},
     error::{Failure, Fault},
 };
 
@@ -69,6 +71,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Run(argument) => serve(&load(&argument.config)?),
         Command::Check(argument) => check(&load(&argument.config)?),
         Command::Entries(argument) => entries(&load(&argument.config)?),
+        Command::CatchUp(arguments) => catch_up(&load(&arguments.config)?, &arguments.mirror),
+        Command::NewEpoch(arguments) => new_epoch(&load(&arguments.config)?, &arguments),
         Command::RootKey(command) => root_key(&command),
     }
 }
@@ -77,13 +81,66 @@ fn load(path: &Path) -> Result<Config, Failure> {
     Ok(Config::load(path)?)
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Fault::Environment, "runtime", error.to_string()))
+}
+
+fn catch_up(config: &Config, mirror: &str) -> Result<(), Failure> {
+    logging::install(&config.log);
+    let caught_up = recovery::catch_up(config, mirror, Arc::new(SystemClock));
+    let CaughtUp {
+        from_size,
+        to_size,
+        missing_evidence,
+        lost,
+    } = runtime()?.block_on(caught_up)?;
+    let lost = lost
+        .iter()
+        .map(|key| json!({ "name": key.name, "version": key.version }));
+    print(
+        &json!({
+            "from_size": from_size,
+            "to_size": to_size,
+            "missing_evidence": missing_evidence,
+            "lost": lost.collect::<Vec<_>>(),
+        })
+        .to_string(),
+    )
+}
+
+fn new_epoch(config: &Config, arguments: &NewEpochArguments) -> Result<(), Failure> {
+    logging::install(&config.log);
+    let NewEpochArguments {
+        config: _,
+        bundle,
+        signature,
+    } = arguments;
+    let opened = recovery::new_epoch(config, bundle, signature, Arc::new(SystemClock));
+    let opened = runtime()?.block_on(opened)?;
+    eprintln!(
+        "The log {} goes on as {}. Give its key to the witnesses before the service starts, and deliver the bundle \
+         to everybody who checks.",
+        opened.old_origin, opened.origin
+    );
+    print(
+        &json!({
+            "epoch": opened.epoch,
+            "origin": opened.origin,
+            "old_origin": opened.old_origin,
+            "old_size": opened.old_size,
+            "old_root": opened.old_root.to_base64(),
+        })
+        .to_string(),
+    )
+}
+
 fn serve(config: &Config) -> Result<(), Failure> {
     logging::install(&config.log);
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Fault::Environment, "runtime", error.to_string()))?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let io_error =
             |error: std::io::Error| Failure::new(Fault::Environment, "signal", error.to_string());

@@ -46,6 +46,8 @@ pub struct Paper {
     pub signature: String,
     /// Approvals.
     pub approvals: Vec<String>,
+    /// The proof that is sent with it.
+    pub log_proof: Option<Vec<u8>>,
 }
 
 impl Operator {
@@ -173,7 +175,7 @@ pub fn compose(
         approvals: paper.approvals.iter().map(|text| armoured(text)).collect(),
         call_signature: armoured(&sign(&call)),
         call,
-        log_proof: None,
+        log_proof: paper.log_proof.clone(),
     }
 }
 

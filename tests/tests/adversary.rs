@@ -170,6 +170,7 @@ fn a_hostile_way_to_the_agent_gives_nothing_away_and_breaks_nothing() {
         "shift.order.toml",
     ])
     .done();
+    lab.submit_file("shift.order.toml").done();
     let call = || {
         let arguments = [
             "health",
@@ -273,6 +274,7 @@ fn another_genuine_enclave_is_not_the_one_that_was_meant() {
         "shift.order.toml",
     ])
     .done();
+    lab.submit_file("shift.order.toml").done();
     let health = || {
         let arguments = ["health", "--order", "shift.order.toml", "--key", &key];
         lab.diag(relay.address(), &meant, RELEASE, &arguments)
@@ -394,7 +396,11 @@ fn false_sources_of_policy_change_nothing() {
         assert_eq!(agent.session().statement().bundle_in_force.version, 2);
     }
     lab.sign("policy", &third.display().to_string(), &["bob"]);
-    answer.set(complete(vec![bundle(3)]));
+    lab.submit();
+    answer.set(PolicyAnswer {
+        currency: Some(lab.currency()),
+        ..complete(vec![bundle(3)])
+    });
     await_true("the honest source again", || {
         agent.session().statement().bundle_in_force.version == 3
     });
@@ -695,7 +701,7 @@ fn calls_and_orders_are_refused_each_for_its_own_reason() {
         module_id: statement.module_id.as_str().to_owned(),
         boot_id: narthex_policy::BootId(statement.boot_id.0),
     });
-    let paper = lab.signed_order(&order, "alice", &["bob"]);
+    let paper = lab.logged(lab.signed_order(&order, "alice", &["bob"]));
     assert_eq!(decide(&paper, "alice", write), "order.role");
 
     // Each decision is counted, and the chain has moved.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, FieldName, State, Value};
 use narthex_channel::{ArmoredSignature, Message};
+use narthex_ledger::LogReason;
 use narthex_policy::{Action, Namespace, Parameters, Reason};
 use narthex_tests::canary::{Canary, search};
 use narthex_tests::lab::agent::Agent;
@@ -287,6 +288,7 @@ fn known_reasons() -> BTreeSet<&'static str> {
     Reason::ALL
         .iter()
         .map(|reason| reason.id())
+        .chain(LogReason::ALL.iter().map(|reason| reason.id()))
         .chain(agent)
         .collect()
 }
@@ -322,6 +324,7 @@ fn broken(
                 signature: lab.people.sign("olga", Namespace::Order, &order),
                 order,
                 approvals: Vec::new(),
+                log_proof: paper.log_proof.clone(),
             };
             let request = lab.compose(operator, "olga", &paper, what);
             request
@@ -350,13 +353,19 @@ fn broken(
             random.mutate(&mut signature);
             let text = String::from_utf8_lossy(&signature).into_owned();
             let odd = ArmoredSignature::new(&text).unwrap_or_else(|_| good.order_signature.clone());
-            let request = match random.below(3) {
+            let mut proof = good.log_proof.clone().unwrap_or_default();
+            random.mutate(&mut proof);
+            let request = match random.below(4) {
                 0 => CallRequest {
                     call_signature: odd,
                     ..good
                 },
                 1 => CallRequest {
                     order_signature: odd,
+                    ..good
+                },
+                2 => CallRequest {
+                    log_proof: Some(proof),
                     ..good
                 },
                 _ => CallRequest {
@@ -437,7 +446,7 @@ fn malformed_requests_get_closed_reasons_and_no_secret() {
         2 * MUTATIONS
     );
     // The changes reach every stage of the judgement.
-    for stage in ["message.", "signature.", "file.", "order.", "call."] {
+    for stage in ["message.", "signature.", "file.", "order.", "call.", "log."] {
         assert!(
             refused.iter().any(|id| id.starts_with(stage)),
             "{stage}: {refused:?}"

@@ -44,6 +44,8 @@ fn keys_arrive_when_the_service_comes_back() {
     let enclave = lab.enclave("one");
     // The policy must come from somewhere while the service is down: a copy of its answer.
     let _answer = lab.policy_source("copy.sock", lab.policy_answer());
+    // So must the proof that Olga's order was logged.
+    lab.begin_shift("olga", &enclave);
     lab.stop_service();
 
     let mut plan = lab.plan(&enclave);
@@ -299,14 +301,16 @@ fn a_service_does_not_release_a_key_that_the_policy_does_not_commit_to() {
 fn an_agent_does_not_take_a_key_that_the_policy_does_not_commit_to() {
     let mut lab = Lab::start();
     let enclave = lab.enclave("one");
-    let answer = lab.policy_source("copy.sock", lab.policy_answer());
+    // With a log nobody could show it a bundle that the service does not know: this one asks no log.
+    let answer = lab.policy_source("copy.sock", lab.files_of_policy());
     lab.stop_service();
     let mut plan = lab.plan(&enclave);
     plan.policy = lab.address("copy.sock");
+    plan.log = None;
     let mut agent = lab.agent("agent", &plan).listening();
     // Bundle 3 reaches the agent and not the service, which goes on to release what bundle 2 commits to.
     lab.draft(&[], commit_to_another_key, &["alice", "bob"]);
-    answer.set(lab.policy_answer());
+    answer.set(lab.files_of_policy());
     agent.process.await_text("a successor bundle is in force");
     lab.start_service();
     agent
@@ -402,17 +406,19 @@ fn a_second_instance_and_missing_files_are_refused_in_words() {
     // The agent's files.
     let agent = |arguments: &[&str]| Said::by(lab.folder(), &program, arguments);
     agent(&["--check-config", "--local", "agent.toml"]).done();
-    agent(&["--check-config", "agent.toml"]).misuse("--local only");
+    agent(&["--check-config", "agent.toml"]).misuse("outside --local");
     agent(&["--check-config", "absent.toml"]).environment("absent.toml");
     agent(&["--local", "absent.toml"]).environment("absent.toml");
     let text = fs::read_to_string(lab.path("agent.toml")).unwrap();
+    let log = format!("log = \"{}\"\n", lab.log_key);
     for (name, from, to, words) in [
         ("unknown", "[gate]", "surprise = 1\n[gate]", "surprise"),
+        ("ledger", &log, "", "trust.log"),
         (
-            "ledger",
-            "insecure_without_ledger = true",
-            "",
-            "trust.log",
+            "both",
+            "runtime_directory",
+            "insecure_without_ledger = true\nruntime_directory",
+            "insecure_without_ledger",
         ),
         (
             "relative",
@@ -451,6 +457,7 @@ fn a_service_that_is_killed_answers_again_and_agents_do_not_notice() {
     let mut lab = Lab::start();
     let enclave = lab.enclave("one");
     let mut agent = lab.ready_agent("agent", &enclave);
+    lab.begin_shift("olga", &enclave);
     lab.service.as_mut().expect("a service").kill();
     sleep(Duration::from_secs(2));
     let health = lab.read(&agent, Action::Health);

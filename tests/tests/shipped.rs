@@ -17,7 +17,7 @@ use narthex_tests::lab::asking::Booted;
 use narthex_tests::lab::process::{Process, Said, mentions};
 use narthex_tests::lab::programs::Programs;
 use narthex_tests::lab::service::{Root, metrics};
-use narthex_tests::lab::{Lab, RELEASE};
+use narthex_tests::lab::{Lab, RELEASE, Setup};
 
 const REASON: &str = "chain.development_root";
 
@@ -111,7 +111,7 @@ fn the_shipped_command_does_not_talk_to_a_mock_agent() {
 
 #[test]
 fn the_shipped_service_releases_nothing_to_a_mock_agent() {
-    let mut lab = Lab::with_programs(Programs::shipped(), Root::Aws).furnish(&[], |_| ());
+    let mut lab = Lab::with(Setup::of(Programs::shipped(), Root::Aws)).furnish(&[], |_| ());
     let enclave = lab.enclave("one");
     let mut agent = lab.agent("agent", &lab.plan(&enclave)).listening();
     agent
@@ -157,7 +157,7 @@ fn the_shipped_service_releases_nothing_to_a_mock_agent() {
 
 #[test]
 fn the_shipped_service_has_no_setting_for_a_root() {
-    let lab = Lab::with_programs(Programs::shipped(), Root::Aws);
+    let lab = Lab::with(Setup::of(Programs::shipped(), Root::Aws));
     let good = fs::read_to_string(lab.path("service.toml")).expect("service.toml");
     for setting in [
         "insecure_development_root = \"root.der\"",

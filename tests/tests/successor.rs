@@ -102,7 +102,7 @@ fn reviewers_change_by_the_old_threshold_and_the_new_one() {
     let mut plan = lab.plan(&enclave);
     plan.policy = lab.address("copy.sock");
     let answer = lab.policy_source("copy.sock", lab.policy_answer());
-    let agent = lab.agent("agent", &plan).listening().with_keys();
+    let mut agent = lab.agent("agent", &plan).listening().with_keys();
 
     // Carol and Bob leave, Dave comes.
     let dave = lab.people.public_key("dave");
@@ -143,9 +143,16 @@ fn reviewers_change_by_the_old_threshold_and_the_new_one() {
         await_true("a refusal is recorded", || refused(&agent) > before);
         assert_eq!(version_in_force(&agent), 2, "{people:?}");
     }
+    // Whose signatures suffice is not enough either: the log must name it.
     answer.set(with(&["alice", "bob", "dave"]));
-    await_true("bundle 3 is in force", || version_in_force(&agent) == 3);
+    agent.process.await_text("a successor bundle is not taken: the log does not show that it is in force: log.proof_missing");
+    assert_eq!(version_in_force(&agent), 2);
     lab.submit();
+    answer.set(PolicyAnswer {
+        currency: Some(lab.currency()),
+        ..with(&["alice", "bob", "dave"])
+    });
+    await_true("bundle 3 is in force", || version_in_force(&agent) == 3);
 
     // Those who left decide nothing any more; those who are there do.
     let fourth = lab.draft(&[], |_| (), &["bob", "carol"]);
@@ -158,9 +165,9 @@ fn reviewers_change_by_the_old_threshold_and_the_new_one() {
     assert!(said.out.contains("0 files taken"), "{said:#?}");
     said.names("bundle.under_signed");
     lab.sign("policy", &fourth.display().to_string(), &["alice", "dave"]);
+    lab.submit();
     answer.set(lab.policy_answer());
     await_true("bundle 4 is in force", || version_in_force(&agent) == 4);
-    lab.submit();
 
     // An enclave that starts now with the first reviewers in its image gets there by the chain.
     let next = lab.enclave("next");

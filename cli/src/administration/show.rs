@@ -9,6 +9,7 @@ use crate::commands::keys::Operation;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::files::{Existing, write_private_file};
+use crate::log::{Numbered, People};
 use crate::output::Output;
 use crate::printable::printable;
 use crate::table::Table;
@@ -121,21 +122,15 @@ fn row(table: &mut Table, item: &Value) {
             &format!("changed {}", member("changed")),
             &format!("commitment {}", member("commitment")),
         ]),
-        // A recorded decision.
-        None if item.get("sequence").is_some() => table.row([
-            &member("sequence"),
-            &member("time"),
-            &item
-                .pointer("/body/operation")
-                .map_or_else(|| member("kind"), words),
-            &member("outcome"),
-            &item
-                .get("reason")
-                .and_then(Value::as_str)
-                .map(printable)
-                .unwrap_or_default(),
-        ]),
-        None => table.row([&words(item)]),
+        // An entry of the log; without a policy at hand, people go by their ids.
+        None => match item.get("entry") {
+            Some(Value::Object(content)) => {
+                let index = item.get("index").and_then(Value::as_u64).unwrap_or(0);
+                let content = content.clone();
+                Numbered { index, content }.line(&People::default(), table);
+            }
+            _ => table.row([&words(item)]),
+        },
     }
 }
 

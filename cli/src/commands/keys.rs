@@ -149,7 +149,7 @@ pub(crate) enum Operation {
         #[command(flatten)]
         call: CallArguments,
     },
-    /// List the service's recorded decisions
+    /// List the newest entries of the service's log, as a key administrator; `narthex log` reads all of it
     #[command(
         after_help = "Example:\n  narthex keys decisions --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json"
     )]

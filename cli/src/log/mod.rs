@@ -38,8 +38,10 @@ mod words;
 
 pub(crate) use address::{ListenAddress, LogAddress, Range};
 pub(crate) use failures::log_failure;
+pub(crate) use people::People;
 pub(crate) use trust::{ledger_of, trust_of};
 pub(crate) use witness_key::verifier_keys;
+pub(crate) use words::Numbered;
 
 use crate::commands::log::Command;
 use crate::exit::Exit;

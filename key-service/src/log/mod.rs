@@ -8,6 +8,7 @@
 //!   answer is worth; [`cosigner`] the task that does it; [`agreement`] what everybody else sees of it;
 //! - [`tree`] making proofs; [`answers`] waiting for what an answer needs;
 //! - [`submissions`] and [`statements`] what people want logged;
+//! - [`recovery`] catching up with a mirror, and opening a new epoch;
 //! - [`views`], [`read_side`] and [`gatekeeper`] the log as readers see it; [`purge`] deleting old evidence; [`gauges`]
 //!   how it stands
 //!
@@ -21,6 +22,7 @@ mod gauges;
 mod published;
 mod purge;
 mod read_side;
+pub mod recovery;
 mod reply;
 mod rounds;
 mod settings;

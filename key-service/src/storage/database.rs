@@ -174,6 +174,29 @@ impl Database {
         group_limit: usize,
         metrics: Arc<Metrics>,
     ) -> Result<Opened, StoreError> {
+        self.open_with(root_keys, Some(log_key), group_limit, metrics)
+    }
+
+    /// [`Self::open`] without the key of the log: all that can be written is the beginning of a new epoch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_to_end_epoch(
+        &self,
+        root_keys: &RootKeys,
+        metrics: Arc<Metrics>,
+    ) -> Result<Opened, StoreError> {
+        self.open_with(root_keys, None, 1, metrics)
+    }
+
+    fn open_with(
+        &self,
+        root_keys: &RootKeys,
+        log_key: Option<Arc<SigningKey>>,
+        group_limit: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Opened, StoreError> {
         let connection = connect_initialised(&self.path, self.max_mebibytes)?;
         let Loaded {
             state,
@@ -182,7 +205,7 @@ impl Database {
             altered_keys,
             rows_to_rewrap,
         } = in_snapshot(&connection, |connection| {
-            integrity::load(connection, root_keys, Some(log_key))
+            integrity::load(connection, root_keys, log_key)
         })?;
         let (genesis, root_key) = (*state.keyring.genesis(), state.keyring.active());
         let (head, epochs) = (state.log.head(), state.log.epochs.clone());

@@ -278,7 +278,7 @@ impl HttpClient {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let connection = Connection::client(stream, self.limits.stall);
+        let connection = Connection::new(stream, self.limits.stall);
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_HEADERS)

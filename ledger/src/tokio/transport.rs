@@ -12,60 +12,39 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream for `hyper` whose reads or writes fail when nothing moves for too long.
+/// A stream for `hyper`, whose writes fail when the peer does not read for too long. Reads stand still between
+/// requests, too, so they are timed elsewhere: heads by `hyper`, bodies by [`collect`].
 pub(super) struct Connection<S> {
     stream: S,
-    read: Stall,
-    write: Stall,
+    write_timeout: Duration,
+    /// Runs while a write waits.
+    write_deadline: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
-/// How long one direction may stand still.
-struct Stall {
-    /// `None`: for as long as it wants; somebody else watches it.
-    timeout: Option<Duration>,
-    /// Runs while it stands.
-    deadline: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl Stall {
-    fn new(timeout: Option<Duration>) -> Self {
+impl<S> Connection<S> {
+    pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
         Self {
-            timeout,
-            deadline: None,
+            stream,
+            write_timeout,
+            write_deadline: None,
         }
     }
 
     fn timed<T>(
         &mut self,
         context: &mut Context<'_>,
-        moved: Poll<io::Result<T>>,
+        written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Some(timeout) = self.timeout.filter(|_| moved.is_pending()) else {
-            self.deadline = None;
-            return moved;
-        };
+        if written.is_ready() {
+            self.write_deadline = None;
+            return written;
+        }
+        let timeout = self.write_timeout;
         let deadline = self
-            .deadline
+            .write_deadline
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(deadline.as_mut().poll(context));
-        self.deadline = None;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<S> Connection<S> {
-    /// A server's end: `hyper` itself times the reading of heads, the caller that of bodies.
-    pub(super) fn server(stream: S, write_timeout: Duration) -> Self {
-        Self {
-            stream,
-            read: Stall::new(None),
-            write: Stall::new(Some(write_timeout)),
-        }
-    }
-
-    /// A client's end. Reads stand still between requests too, so the caller times them.
-    pub(super) fn client(stream: S, write_timeout: Duration) -> Self {
-        Self::server(stream, write_timeout)
     }
 }
 
@@ -79,8 +58,7 @@ impl<S: AsyncRead + Unpin> Read for Connection<S> {
         let mut bytes = [0_u8; 8192];
         let room = cursor.remaining().min(bytes.len());
         let mut buffer = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
-        let read = Pin::new(&mut this.stream).poll_read(context, &mut buffer);
-        ready!(this.read.timed(context, read))?;
+        ready!(Pin::new(&mut this.stream).poll_read(context, &mut buffer))?;
         cursor.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }
@@ -94,7 +72,7 @@ impl<S: AsyncWrite + Unpin> Write for Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.write.timed(context, written)
+        this.timed(context, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -21,6 +21,8 @@ pub struct AgentPlan {
     pub policy: Address,
     /// Key service.
     pub service: Address,
+    /// The verifier key of the log that it trusts; `None`: `insecure_without_ledger`.
+    pub log: Option<String>,
     /// The keys it wants.
     pub keys: Vec<String>,
     /// Lowest bundle version it takes.
@@ -106,6 +108,7 @@ pub fn configuration(runtime: &Path, gate: &Path, people: &People, plan: &AgentP
         nsm,
         policy,
         service,
+        log,
         keys,
         minimum_bundle_version,
         workload,
@@ -121,9 +124,13 @@ pub fn configuration(runtime: &Path, gate: &Path, people: &People, plan: &AgentP
             String::new()
         }
     };
+    let (without, log) = match log {
+        Some(key) => ("", format!("log = \"{key}\"\n")),
+        None => ("insecure_without_ledger = true\n", String::new()),
+    };
     let mut text = format!(
-        "insecure_without_ledger = true\nruntime_directory = \"{}\"\n\
-         [trust]\nproject = \"lab\"\nthreshold = 2\n\
+        "{without}runtime_directory = \"{}\"\n\
+         [trust]\nproject = \"lab\"\nthreshold = 2\n{log}\
          minimum_bundle_version = {minimum_bundle_version}\n",
         runtime.display()
     );

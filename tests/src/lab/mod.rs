@@ -21,6 +21,9 @@ pub mod policy;
 pub mod process;
 pub mod programs;
 pub mod service;
+pub mod submissions;
+pub mod transparency;
+pub mod witness;
 
 use std::collections::HashMap;
 use std::fs;
@@ -38,6 +41,7 @@ use self::policy::key_rule;
 use self::process::{Process, Said};
 use self::programs::Programs;
 use self::service::Root;
+use self::witness::{MakeWitness, Witness};
 use crate::operator::Paper;
 
 /// The release that runs unless a scenario says otherwise.
@@ -60,23 +64,74 @@ pub struct Lab {
     pub programs: Programs,
     /// The service's public key.
     pub service_key: String,
+    /// The verifier key of the service's log.
+    pub log_key: String,
+    /// The witnesses of its log.
+    pub witnesses: Vec<Witness>,
     /// The orders of people's shifts, by person and enclave, with the last counter used. Held for single
     /// look-ups.
     orders: Mutex<HashMap<(String, String), (Paper, u64)>>,
+    /// The proof of some accepted order.
+    proof: Mutex<Option<Vec<u8>>>,
     folder: tempfile::TempDir,
 }
 
-impl Lab {
-    /// People, a first bundle that Alice and Bob signed, and a key service that was initialised with it and
-    /// does not run.
+/// What a deployment is made of.
+pub struct Setup {
+    /// The programs of everybody.
+    pub programs: Programs,
+    /// What the key service trusts.
+    pub root: Root,
+    /// The witnesses of its log.
+    pub witnesses: Vec<MakeWitness>,
+    /// How many of them must cosign.
+    pub quorum: usize,
+    /// Lines of the service's `[ledger]`.
+    pub ledger: String,
+    /// More options of `narthex policy init`.
+    pub policy: Vec<String>,
+}
+
+impl Setup {
+    /// Programs for developers, and one witness of ours.
     #[must_use]
-    pub fn bare() -> Self {
-        Self::with_programs(Programs::dev(), Root::Development)
+    pub fn dev() -> Self {
+        Self::of(Programs::dev(), Root::Development)
     }
 
-    /// The same with other programs.
+    /// One witness of ours.
     #[must_use]
-    pub fn with_programs(programs: Programs, root: Root) -> Self {
+    pub fn of(programs: Programs, root: Root) -> Self {
+        Self {
+            programs,
+            root,
+            witnesses: vec![witness::ours("witness")],
+            quorum: 1,
+            ledger: "quorum_timeout_seconds = 5".to_owned(),
+            policy: vec!["--anyone-may-read-log".to_owned()],
+        }
+    }
+}
+
+impl Lab {
+    /// People, a first bundle that Alice and Bob signed, a witness, and a key service that was initialised and does not
+    /// run.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::with(Setup::dev())
+    }
+
+    /// The same as described.
+    #[must_use]
+    pub fn with(setup: Setup) -> Self {
+        let Setup {
+            programs,
+            root,
+            witnesses,
+            quorum,
+            ledger,
+            policy,
+        } = setup;
         let folder = tempfile::Builder::new()
             .prefix("narthex-lab.")
             .tempdir()
@@ -91,17 +146,31 @@ impl Lab {
             certificate.root_certificate(),
         )
         .expect("root.der");
-        service::configure(folder.path(), root);
+        // Its keys first: the witnesses must know the log's.
+        service::configure(folder.path(), root, &[], &ledger);
         let service_key = service::static_key(folder.path(), &programs.key_service());
+        let log_key = service::log_key(folder.path(), &programs.key_service());
+        let witnesses: Vec<Witness> = witnesses
+            .into_iter()
+            .map(|make| make(folder.path(), &programs, &log_key))
+            .collect();
+        let addresses: Vec<_> = witnesses
+            .iter()
+            .map(|witness| (witness.name.clone(), witness.address.clone()))
+            .collect();
+        service::configure(folder.path(), root, &addresses, &ledger);
         let lab = Self {
             service: None,
             people,
             programs,
             service_key,
+            log_key,
+            witnesses,
             orders: Mutex::default(),
+            proof: Mutex::default(),
             folder,
         };
-        lab.first_bundle();
+        lab.first_bundle(quorum, &policy);
         lab
     }
 
@@ -135,15 +204,18 @@ impl Lab {
         lab
     }
 
-    fn first_bundle(&self) {
+    fn first_bundle(&self, quorum: usize, more: &[String]) {
         let person = |name: &str| format!("{name}={}.pub", self.people.file(name));
         let [alice, bob, carol, olga, kim] = ["alice", "bob", "carol", "olga", "kim"].map(person);
-        let arguments = [
+        let quorum = quorum.to_string();
+        let mut arguments = vec![
             "policy",
             "init",
             "policy",
             "--project",
             "lab",
+            "--log",
+            &self.log_key,
             "--service-key",
             &self.service_key,
             "--reviewer",
@@ -157,6 +229,14 @@ impl Lab {
             "--key-administrator",
             &kim,
         ];
+        for witness in &self.witnesses {
+            arguments.extend(["--witness", &witness.key]);
+        }
+        match self.witnesses.is_empty() {
+            true => arguments.push("--insecure-without-witnesses"),
+            false => arguments.extend(["--quorum", &quorum]),
+        }
+        arguments.extend(more.iter().map(String::as_str));
         self.narthex(&arguments).done();
         self.sign("policy", "policy/bundles/0001.toml", &["alice", "bob"]);
         let arguments = [
@@ -266,6 +346,7 @@ impl Lab {
             nsm: enclave.socket().to_owned(),
             policy: self.address("policy.sock"),
             service: self.address("keys.sock"),
+            log: Some(self.log_key.clone()),
             keys: vec![KEY.to_owned()],
             minimum_bundle_version: 2,
             workload: Some(WAITING_WORKLOAD.to_owned()),

@@ -11,11 +11,12 @@ use narthex_policy::{
 
 use super::Lab;
 use super::agent::Agent;
+use super::enclave::Enclave;
 use super::people::People;
 use crate::operator::{Operator, Paper, What, outcome};
 
 impl Lab {
-    /// A read order by `requester` for every read action and every release of the lab.
+    /// A read order by `requester`, logged, for every read action and every release of the lab.
     #[must_use]
     pub fn read_order(&self, requester: &str) -> Paper {
         self.read_order_with(requester, |_| ())
@@ -24,6 +25,16 @@ impl Lab {
     /// The same, with a last word about it.
     #[must_use]
     pub fn read_order_with(&self, requester: &str, change: impl FnOnce(&mut ReadOrder)) -> Paper {
+        self.logged(self.unlogged_read_order(requester, change))
+    }
+
+    /// The same, without handing it in to the log.
+    #[must_use]
+    pub fn unlogged_read_order(
+        &self,
+        requester: &str,
+        change: impl FnOnce(&mut ReadOrder),
+    ) -> Paper {
         let any = NamePattern::new("*").expect("a pattern");
         let mut order = ReadOrder {
             head: head(requester, Duration::from_secs(3600)),
@@ -38,9 +49,21 @@ impl Lab {
         self.signed_order(&Order::Read(order), requester, &[])
     }
 
-    /// A write order for the enclave that made `statement`.
+    /// A write order, logged, for the enclave that made `statement`.
     #[must_use]
     pub fn write_order(
+        &self,
+        requester: &str,
+        action: Action,
+        statement: &SessionStatement,
+        approvers: &[&str],
+    ) -> Paper {
+        self.logged(self.unlogged_write_order(requester, action, statement, approvers))
+    }
+
+    /// The same, without handing it in to the log.
+    #[must_use]
+    pub fn unlogged_write_order(
         &self,
         requester: &str,
         action: Action,
@@ -57,7 +80,7 @@ impl Lab {
         self.signed_order(&Order::Write(order), requester, approvers)
     }
 
-    /// Signs an order.
+    /// Signs an order. It is not in the log.
     #[must_use]
     pub fn signed_order(&self, order: &Order, requester: &str, approvers: &[&str]) -> Paper {
         let bytes = order.to_toml().into_bytes();
@@ -67,6 +90,7 @@ impl Lab {
             signature,
             approvals: approvers.iter().map(approve).collect(),
             order: bytes,
+            log_proof: None,
         }
     }
 
@@ -119,6 +143,12 @@ impl Lab {
         }
     }
 
+    /// Logs the order of somebody's shift for one enclave, for reading when the log can no longer be reached.
+    pub fn begin_shift(&self, caller: &str, enclave: &Enclave) {
+        let (_, counter) = self.standing_order(caller, enclave.module_id());
+        assert!(counter > 0, "{caller} may not read here");
+    }
+
     /// The order of somebody's shift for one enclave, and the next counter under it. It names the enclave by
     /// its id: a revoked release is no release any more, and can be read all the same.
     fn standing_order(&self, caller: &str, module_id: String) -> (Paper, u64) {
@@ -126,16 +156,21 @@ impl Lab {
             .orders
             .lock()
             .expect("no test panics while it holds this");
-        let order = orders.entry((caller.to_owned(), module_id.clone()));
-        let (paper, counter) = order.or_insert_with(|| {
+        let name = (caller.to_owned(), module_id.clone());
+        if !orders.contains_key(&name) {
             let only = |order: &mut ReadOrder| {
                 order.targets = Targets {
                     module_ids: vec![module_id],
                     ..Targets::default()
                 };
             };
-            (self.read_order_with(caller, only), 0)
-        });
+            match self.try_logged(self.unlogged_read_order(caller, only)) {
+                Ok(paper) => orders.insert(name.clone(), (paper, 0)),
+                // Somebody who may not read now may be allowed to later.
+                Err(paper) => return (paper, 0),
+            };
+        }
+        let (paper, counter) = orders.get_mut(&name).expect("it was inserted");
         *counter += 1;
         (paper.clone(), *counter)
     }

@@ -118,9 +118,19 @@ impl Lab {
         files
     }
 
-    /// What a key service that has the whole policy directory gives out.
+    /// What a key service that has the whole policy directory gives out, with the proof of the bundle that is in
+    /// force at the service that runs.
     #[must_use]
     pub fn policy_answer(&self) -> PolicyAnswer {
+        PolicyAnswer {
+            currency: Some(self.currency()),
+            ..self.files_of_policy()
+        }
+    }
+
+    /// The same without a proof of anything.
+    #[must_use]
+    pub fn files_of_policy(&self) -> PolicyAnswer {
         let all = |folder: &str| {
             let files = self.files(folder);
             files

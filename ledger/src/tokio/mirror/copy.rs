@@ -77,7 +77,8 @@ impl Mirror<'_> {
         };
         std::thread::scope(|scope| {
             for _ in 1..THREADS.min(bundles) {
-                scope.spawn(work);
+                // A thread that the system does not give is done without.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
             }
             work();
         });

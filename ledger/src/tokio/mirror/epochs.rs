@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::{Mirror, MirrorReport, Place};
+use super::{Mirror, MirrorReport, Place, missing_evidence};
 use crate::{
     Frontier, Hash, InEpoch, LogError, LogReader, LogReason, LogStore, Resource, StoreError, Trust,
     TrustedCheckpoint, VerifierKey,
@@ -64,7 +64,7 @@ impl Mirror<'_> {
         let mut this_epoch = MirrorReport::default();
         self.grow(&place, old.as_ref(), &head, &mut this_epoch)?;
         if !this_epoch.missing.is_empty() && !self.accept_missing {
-            return Err(super::missing_evidence(&this_epoch.missing));
+            return Err(missing_evidence(&this_epoch.missing));
         }
         self.finish(&place, old.as_ref(), &head)?;
         report.take(this_epoch);

@@ -10,16 +10,18 @@
 mod copy;
 mod epochs;
 mod evidence;
+mod report;
 
 use core::time::Duration;
 use std::fs::{File, OpenOptions, TryLockError};
 
 pub use epochs::EarlierEpoch;
+use report::missing_evidence;
+pub use report::{MirrorProgress, MirrorReport, MissingEvidence};
 
-use crate::evidence::EvidenceKind;
 use crate::{
-    EvidenceDigest, Folder, InEpoch, LogError, LogReader, LogReason, LogStore, Resource,
-    SignedNote, StoreError, Trust, TrustedCheckpoint,
+    Folder, InEpoch, LogError, LogReader, LogReason, LogStore, Resource, SignedNote, StoreError,
+    Trust, TrustedCheckpoint,
 };
 
 /// Requests at once.
@@ -44,50 +46,6 @@ pub struct Mirror<'m> {
 }
 
 type Progress<'m> = Box<dyn Fn(MirrorProgress) + Sync + 'm>;
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct MirrorProgress {
-    /// Entries checked and written in this run.
-    pub entries: u64,
-    /// Of so many.
-    pub of: u64,
-    /// Pieces of evidence fetched in this run.
-    pub evidence: u64,
-}
-
-/// What a run did.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct MirrorReport {
-    /// Entries that the copy had before.
-    pub from: u64,
-    /// Entries that it has now.
-    pub to: u64,
-    /// Pieces of evidence that were fetched.
-    pub evidence: u64,
-    /// Pieces of evidence that are gone, as entries of the log say.
-    pub purged: u64,
-    /// Entries that this version cannot read; whether they name evidence is not known.
-    pub unreadable: u64,
-    /// Evidence that is gone and of which no entry says so. Not empty only if that was accepted.
-    pub missing: Vec<MissingEvidence>,
-    /// Earlier epochs that the source does not have, and neither does the copy.
-    pub missing_epochs: Vec<u32>,
-    /// Entries at the end of earlier epochs that only the copy has: the log went on without them.
-    pub lost_by_source: u64,
-}
-
-/// A piece of evidence that should be there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct MissingEvidence {
-    /// The entry that names it.
-    pub index: u64,
-    /// Its name.
-    pub digest: EvidenceDigest,
-    /// When the entry was made, in Unix milliseconds.
-    time: u64,
-    kind: EvidenceKind,
-}
 
 impl<'m> Mirror<'m> {
     /// A mirror of `source` in `folder`. Only checkpoints that `trust` accepts, quorum included, are taken.
@@ -304,15 +262,6 @@ impl<'m> Mirror<'m> {
     }
 }
 
-impl MirrorReport {
-    fn take(&mut self, other: Self) {
-        self.evidence = self.evidence.saturating_add(other.evidence);
-        self.purged = self.purged.saturating_add(other.purged);
-        self.unreadable = self.unreadable.saturating_add(other.unreadable);
-        self.missing.extend(other.missing);
-    }
-}
-
 /// The newest epoch of a log, or an earlier one: its resources in the source, and their names in the copy.
 struct Place<'p> {
     source: &'p dyn LogStore,
@@ -351,18 +300,4 @@ impl LogStore for Place<'_> {
             Some(epoch) => InEpoch { store, epoch }.get(resource),
         }
     }
-}
-
-fn missing_evidence(missing: &[MissingEvidence]) -> LogError {
-    let first = missing.first();
-    let words = first.map_or_else(String::new, |first| {
-        format!(
-            "{} pieces of evidence are not there, and no entry says that they were purged; the first is {} of entry \
-             {}",
-            missing.len(),
-            first.digest,
-            first.index
-        )
-    });
-    LogError::new(LogReason::Evidence, words)
 }

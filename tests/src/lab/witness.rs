@@ -1,0 +1,132 @@
+//! Witnesses as processes: ours, and those that a scenario brings along.
+
+use std::path::{Path, PathBuf};
+
+use super::process::{Process, Said};
+use super::programs::Programs;
+use super::unix_address;
+
+/// A witness of the lab's log.
+pub struct Witness {
+    /// Its name, as in its key.
+    pub name: String,
+    /// Its verifier key.
+    pub key: String,
+    /// Where the service reaches it.
+    pub address: String,
+    /// The process, while it runs.
+    pub process: Option<Process>,
+    again: Again,
+}
+
+/// How one is started again.
+struct Again {
+    folder: PathBuf,
+    program: PathBuf,
+    log_name: String,
+    arguments: Vec<String>,
+    /// What it says when it listens.
+    ready: &'static str,
+}
+
+/// Makes a witness in a folder, once the key of the log is known.
+pub type MakeWitness = Box<dyn FnOnce(&Path, &Programs, &str) -> Witness>;
+
+/// `narthex log witness` under the name `lab.example/NAME`.
+#[must_use]
+pub fn ours(name: &str) -> MakeWitness {
+    let name = name.to_owned();
+    Box::new(move |folder, programs, log| {
+        let program = programs.narthex();
+        let key = make_key(folder, &program, &name);
+        let socket = folder.join(format!("{name}.sock"));
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let arguments = words(&[
+            "log",
+            "witness",
+            "--key",
+            &format!("{name}.key"),
+            "--log",
+            log,
+            "--listen",
+            &unix_address(&socket),
+        ]);
+        let mut witness =
+            Witness::new(&format!("lab.example/{name}"), &key, &unix_address(&socket));
+        witness.again = Again {
+            folder: folder.to_owned(),
+            program,
+            log_name: name,
+            arguments,
+            ready: "witness listens on",
+        };
+        witness.start();
+        witness
+    })
+}
+
+/// Makes the key of a witness of ours, or reads the one that is there, and returns its public half.
+#[must_use]
+pub fn make_key(folder: &Path, program: &Path, name: &str) -> String {
+    let (file, name) = (format!("{name}.key"), format!("lab.example/{name}"));
+    let arguments = ["log", "witness-key", "--name", &name, "--out", &file];
+    Said::by(folder, program, &arguments)
+        .done()
+        .trim()
+        .to_owned()
+}
+
+impl Witness {
+    /// A witness that is somebody else's to run.
+    #[must_use]
+    pub fn new(name: &str, key: &str, address: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: key.to_owned(),
+            address: address.to_owned(),
+            process: None,
+            again: Again {
+                folder: PathBuf::new(),
+                program: PathBuf::new(),
+                log_name: String::new(),
+                arguments: Vec::new(),
+                ready: "",
+            },
+        }
+    }
+
+    /// Starts it, again if need be, and waits until it listens.
+    pub fn start(&mut self) {
+        let Again {
+            folder,
+            program,
+            log_name,
+            arguments,
+            ready,
+        } = &self.again;
+        let log = folder.join(format!("{log_name}.log"));
+        let before = std::fs::read_to_string(log).unwrap_or_default();
+        let mut process = Process::start(folder, log_name, program, arguments);
+        process.await_texts(ready, before.matches(ready).count() + 1);
+        self.process = Some(process);
+    }
+
+    /// Ends it in good order.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Kills it, as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Everything it said.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let log = format!("{}.log", self.again.log_name);
+        std::fs::read_to_string(self.again.folder.join(log)).unwrap_or_default()
+    }
+}
