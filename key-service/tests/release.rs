@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::*;
 use narthex_channel::{
     Digest384, Message, ModuleId, Opening, RecipientKey,
-    keys::{KeyAnswer, KeyOutcome, KeyRequestEnvelope},
+    keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope},
     policy::{PolicyAnswer, PolicyDelivery},
 };
 use narthex_nsm::mock::mint::{DevelopmentAuthority, measurement_of};
@@ -720,6 +720,48 @@ async fn attributable_refusals_are_recorded_and_garbage_is_summed_up() {
             .all(|entry| entry["reason"] != "chain.development_root")
     );
     assert_eq!(counts.as_object().unwrap().len(), 3, "{counts}");
+}
+
+/// A refusal of somebody who is known carries the proof that it is logged, with its evidence; another carries none.
+#[tokio::test]
+async fn refusals_that_are_entries_are_proved() {
+    let (world, running) = usual().await;
+    let (session, refused, proof) = world
+        .try_ask_for_proof(&world.enclave(), &[("database", Some(9))])
+        .await
+        .unwrap();
+    assert_eq!(refused.unwrap_err(), "key.no_such_version");
+    let proof = proof.unwrap();
+    let read = narthex_ledger::Proof::parse(std::str::from_utf8(&proof).unwrap()).unwrap();
+    assert_eq!(read.extra, None, "nobody rebuilds a refusal");
+    let recorded = entries(&world).swap_remove(usize::try_from(read.index).unwrap());
+    world.proved(&recorded.hash, &proof);
+    let narthex_ledger::Entry::Release(release) = &recorded.entry else {
+        panic!("{recorded:?}");
+    };
+    assert_eq!(release.decision.reason(), Some("key.no_such_version"));
+    assert_eq!(
+        (release.asked.as_slice(), release.session.to_string()),
+        (["database".to_owned()].as_slice(), session)
+    );
+    // Its evidence is what was sent: anybody can judge it again.
+    let view = narthex_key_service::storage::LogView::open(&world.config().storage).unwrap();
+    let bytes = view.evidence(&release.evidence).unwrap().unwrap();
+    let evidence = narthex_ledger::SaltedEvidence::open(&release.evidence, &bytes).unwrap();
+    let parts = evidence.evidence.parts();
+    assert_eq!(hex::encode(&parts[0]), release.session.to_string());
+    narthex_verifier::AttestationDocument::parse(&parts[1]).unwrap();
+    KeyRequest::from_bytes(&parts[2]).unwrap();
+
+    let mut stranger = world.enclave();
+    stranger.authority = DevelopmentAuthority::insecure_from_seed(b"another root");
+    let (_, refused, proof) = world
+        .try_ask_for_proof(&stranger, &[("database", None)])
+        .await
+        .unwrap();
+    assert_eq!(refused.unwrap_err(), "chain.development_root");
+    assert_eq!(proof, None, "anonymous garbage is counted");
+    running.stop().await;
 }
 
 /// A long chain is more than one entry, and one step: the log says once which bundle is in force after it.

@@ -444,6 +444,19 @@ impl World {
             .map_err(|error| error.to_string())?
             .ok_or("closed")?;
         let _closed = connection.close().await;
+        if let AdministrationAnswer::Refused {
+            reason,
+            log_proof: Some(proof),
+        } = &answer
+        {
+            // Shown only for what is an entry, and then it is this one.
+            let index = Proof::parse(std::str::from_utf8(proof).unwrap())
+                .unwrap()
+                .index;
+            let recorded = entries(self).swap_remove(usize::try_from(index).unwrap());
+            assert_eq!(recorded.entry.reason(), Some(reason.as_str()));
+            self.proved(&recorded.hash, proof);
+        }
         Ok(match answer {
             AdministrationAnswer::Done { body, log_proof } => {
                 let body: Value = serde_json::from_slice(&body).unwrap();
@@ -650,6 +663,16 @@ impl World {
         enclave: &Enclave,
         keys: &[(&str, Option<u32>)],
     ) -> Result<(String, Result<Vec<Opened>, String>), String> {
+        let (session, opened, _proof) = self.try_ask_for_proof(enclave, keys).await?;
+        Ok((session, opened))
+    }
+
+    /// Returns the proof, too. That of a release was checked already.
+    pub async fn try_ask_for_proof(
+        &self,
+        enclave: &Enclave,
+        keys: &[(&str, Option<u32>)],
+    ) -> Result<(String, Result<Vec<Opened>, String>, Option<Vec<u8>>), String> {
         let opening = Opening::Keys {
             service: self.service_key,
         };
@@ -671,10 +694,10 @@ impl World {
         let proof = answer.log_proof.clone();
         let opened = open_answer(&session, &recipient, answer);
         if let Ok(keys) = &opened {
-            let proof = proof.expect("keys without a proof");
-            self.release_is_logged(enclave, &session, &envelope, &proof, keys);
+            let proof = proof.as_deref().expect("keys without a proof");
+            self.release_is_logged(enclave, &session, &envelope, proof, keys);
         }
-        Ok((session_text, opened))
+        Ok((session_text, opened, proof))
     }
 }
 
@@ -842,7 +865,7 @@ impl Enclave {
             boot_bundle: Digest384::of(&self.boot_bundle),
             bundle_in_force: BundleInForce { digest, version },
             release: ReleaseState::Current,
-            log_check: LogCheck::InsecureWithoutLedger,
+            log_check: LogCheck::Required,
             decisions: Decisions::default(),
             chain_head: Digest384::ZERO,
             now: narthex_channel::UnixMillis(now),
