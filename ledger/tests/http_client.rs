@@ -87,8 +87,8 @@ impl Drop for Hostile {
 fn limits() -> ClientLimits {
     ClientLimits {
         connect: Duration::from_secs(2),
-        stall: Duration::from_millis(400),
-        whole: Duration::from_secs(2),
+        stall: Duration::from_secs(1),
+        whole: Duration::from_secs(4),
         retries: 2,
     }
 }
@@ -160,7 +160,7 @@ fn answers_that_never_end_are_cut_off() {
             "{:?}",
             String::from_utf8_lossy(begin)
         );
-        assert!(begun.elapsed() < Duration::from_secs(4));
+        assert!(begun.elapsed() < Duration::from_secs(9));
     }
 }
 
@@ -183,7 +183,7 @@ fn a_byte_now_and_then_does_not_hold_a_client_for_ever() {
             matches!(kind, ClientErrorKind::TimedOut | ClientErrorKind::Protocol),
             "{kind:?}"
         );
-        assert!(begun.elapsed() < Duration::from_millis(3500));
+        assert!(begun.elapsed() < Duration::from_secs(9));
     }
 }
 
@@ -191,12 +191,12 @@ fn a_byte_now_and_then_does_not_hold_a_client_for_ever() {
 fn silence_is_not_waited_for() {
     let server = Hostile::new(|_, mut stream| {
         read_head(&mut stream);
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_secs(10));
     });
     let begun = Instant::now();
     let error = server.fetch(&TILE).unwrap_err();
     assert_eq!(*error.kind(), ClientErrorKind::TimedOut);
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(7));
     assert!(error.is_passing());
 }
 

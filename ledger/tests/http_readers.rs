@@ -322,7 +322,7 @@ async fn heads_and_bodies_are_bounded() {
         assert_eq!(answer.status, 405);
         assert_eq!(answer.header("connection"), "close");
     }
-    assert!(begun.elapsed() < Duration::from_millis(300));
+    assert!(begun.elapsed() < Duration::from_millis(1400));
 
     let chunked =
         b"GET /checkpoint HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
@@ -558,22 +558,30 @@ async fn a_store_that_fails_is_not_the_readers_business() {
 }
 
 /// Takes its time.
-struct Slow(Duration);
+struct Slow {
+    asked: Arc<AtomicUsize>,
+}
 
 impl LogStore for Slow {
     fn get(&self, _: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
-        std::thread::sleep(self.0);
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(500));
         Ok(Some(b"there\n".to_vec()))
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_finishes_answers_and_waits_for_nobody_else() {
-    let store = shared(Slow(Duration::from_millis(500)));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let store = shared(Slow {
+        asked: Arc::clone(&asked),
+    });
     let serving = serve(store, Arc::new(Everyone), ServeLimits::default()).await;
     let idle = connect(serving.address);
     let answer = tokio::spawn(ask(serving.address, "GET", "/checkpoint", ""));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let begun = Instant::now();
     serving.stop.send(()).unwrap();
     serving.task.await.unwrap();

@@ -1,4 +1,4 @@
-//! `policy init`: the [ledger] table from what was typed.
+//! `policy init`: the `[ledger]` table from what was typed.
 
 use std::path::PathBuf;
 
