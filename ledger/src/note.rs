@@ -83,6 +83,16 @@ impl SignedNote {
         &self.signatures
     }
 
+    /// The signatures without copies: each line once, however often it stands there.
+    pub(crate) fn distinct_signatures(&self) -> impl Iterator<Item = &NoteSignature> {
+        let before = |place| self.signatures.iter().take(place);
+        self.signatures
+            .iter()
+            .enumerate()
+            .filter(move |(place, line)| !before(*place).any(|other| other == *line))
+            .map(|(_, line)| line)
+    }
+
     /// Adds a signature at the end. One that stands there already is not added again.
     ///
     /// # Errors

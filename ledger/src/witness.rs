@@ -180,7 +180,7 @@ pub fn judge_add_checkpoint(
         return Err(WitnessAnswer::UnknownLog);
     }
     let mut signed = false;
-    for signature in request.checkpoint.signatures() {
+    for signature in request.checkpoint.distinct_signatures() {
         if !log.claims(signature) {
             continue;
         }

@@ -2,8 +2,8 @@
 
 use base64ct::{Base64, Encoding as _};
 use narthex_ledger::{
-    Checkpoint, KeyKind, NoteSignature, SignedNote, SigningKey, Trust, VerifierKey, cosign,
-    sign_checkpoint,
+    Checkpoint, KeyKind, MAX_SIGNATURES, NoteSignature, SignedNote, SigningKey, Trust, VerifierKey,
+    cosign, sign_checkpoint,
 };
 
 use crate::support::{ORIGIN, Random, Tree, World, id, seed};
@@ -68,6 +68,57 @@ fn one_witness_is_one_however_often_it_cosigns() {
         (trusted.seen_at(), trusted.fresh_at()),
         (Some(500), Some(700))
     );
+}
+
+/// Whoever finds a genuine checkpoint can fill it up with copies, or have a witness cosign it every second: neither may
+/// cost a relying party more signature checks than there are keys, twice.
+#[test]
+fn a_note_full_of_genuine_lines_costs_no_more_checks() {
+    let world = World::new(2, 2);
+    let tree = Tree::new(5);
+    let plain = world.checkpoint(&tree, 5, &[(0, 100), (1, 500)]);
+    let mut text = plain.to_string();
+    let lines: Vec<String> = plain
+        .signatures()
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect();
+    for line in lines.iter().cycle().take(MAX_SIGNATURES - lines.len()) {
+        text.push_str(line);
+    }
+    let full = SignedNote::parse(&text).unwrap();
+    assert_eq!(full.signatures().len(), MAX_SIGNATURES);
+    let trusted = world.trust.check(&full).unwrap();
+    assert_eq!(trusted.cosignatures().len(), 2, "each copy was checked");
+    // Of many times only the first and the last say anything.
+    let mut times: Vec<(usize, u64)> = (100..150).map(|time| (0, time)).collect();
+    times.push((1, 120));
+    let trusted = world
+        .trust
+        .check(&world.checkpoint(&tree, 5, &times))
+        .unwrap();
+    let of_w0: Vec<u64> = trusted
+        .cosignatures()
+        .iter()
+        .filter(|(name, _)| name == "w0")
+        .map(|(_, time)| *time)
+        .collect();
+    assert_eq!(of_w0, [100, 149]);
+    assert_eq!(
+        (trusted.seen_at(), trusted.fresh_at()),
+        (Some(120), Some(120))
+    );
+    // The first and the last must hold like every other line.
+    for time in [1_u64, 7000] {
+        let known = plain.signatures()[1].clone();
+        let mut bytes = known.key_id().to_vec();
+        bytes.extend_from_slice(&time.to_be_bytes());
+        bytes.extend_from_slice(&known.signature()[8..]);
+        let line = format!("— w0 {}", Base64::encode_string(&bytes));
+        let mut spoiled = world.checkpoint(&tree, 5, &[(0, 100), (0, 200), (1, 500)]);
+        spoiled.add(NoteSignature::parse(&line).unwrap()).unwrap();
+        assert_eq!(id(world.trust.check(&spoiled)), "log.signature");
+    }
 }
 
 #[test]
