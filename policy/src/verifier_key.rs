@@ -8,6 +8,9 @@ use crate::reason::{Reason, Refusal};
 /// Longest name of a log or witness, in bytes: a proof with the most signatures must fit its bound.
 const MAX_NAME_BYTES: usize = 128;
 
+/// What the text of trust policies (C2SP tlog-policy) calls the quorum that asks for no witness.
+const NOBODY: &str = "none";
+
 /// A verifier key of the signed-note format.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct VerifierKey {
@@ -86,9 +89,17 @@ impl VerifierKey {
     ///
     /// # Errors
     ///
-    /// As [`VerifierKey::parse`], and for the key of a log.
+    /// As [`VerifierKey::parse`], for the key of a log, and for a witness that is called `none`.
     pub fn parse_witness(text: &str) -> Result<Self, Refusal> {
-        Self::parse_kind(text, VerifierKind::Witness, "a witness's, of type 4")
+        let key = Self::parse_kind(text, VerifierKind::Witness, "a witness's, of type 4")?;
+        if key.name == NOBODY {
+            return Err(Refusal::new(
+                Reason::BundleLedger,
+                "a witness cannot be called none: in trust policies that is nobody, so no agent would \
+                 take the bundle; give it another name",
+            ));
+        }
+        Ok(key)
     }
 
     fn parse_kind(text: &str, kind: VerifierKind, expected: &str) -> Result<Self, Refusal> {

@@ -106,3 +106,28 @@ fn a_proof_with_every_cosignature_is_not_too_long() {
     // And some room to spare.
     assert!(text.len() < 24 * 1024, "{} bytes", text.len());
 }
+
+/// Names that mean something in the text of a trust policy, and names that look like it.
+#[test]
+fn a_bundle_names_nobody_whom_a_trust_policy_cannot_name() {
+    let log = SigningKey::generate("log.example", KeyKind::Log).unwrap();
+    for name in [
+        "none", "quorum", "quorum_", "witness", "log", "group", "any", "all", "2", "#", "#none",
+        "None", "NONE", "-", "a/b", "..", "[", "'", "\u{7e}",
+    ] {
+        let witness = SigningKey::generate(name, KeyKind::Witness).unwrap();
+        let text = witness.verifier_key().to_string();
+        if VerifierKey::parse_witness(&text).is_err() {
+            assert_eq!(name, "none", "refused without need");
+            continue;
+        }
+        let trust = Trust::new(log.verifier_key(), vec![witness.verifier_key()], 1).unwrap_or_else(
+            |error| panic!("a bundle may name {name:?}, and no agent takes it: {error}"),
+        );
+        assert_eq!(
+            Trust::parse_policy(&trust.to_string()).unwrap(),
+            trust,
+            "{name}"
+        );
+    }
+}
