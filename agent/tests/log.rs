@@ -512,6 +512,17 @@ fn what_witnesses_have_signed_is_a_floor_of_time() {
     assert_eq!(scene.authority.witnessed(), Some(UnixMillis(now + 30_000)));
 }
 
+/// An order that was seen in time may carry later cosignatures; what they say about a time that has not come is not learnt.
+#[test]
+fn no_time_is_learnt_from_the_future() {
+    let mut scene = Scene::new(TestLog::new(2, 1));
+    let now = scene.now.trusted.0;
+    let before = scene.authority.witnessed();
+    let call = scene.logged_at(scene.read(), &[now - 7000, now + 24 * HOUR]);
+    assert_eq!(scene.judge(&call, scene.now), Ok(Action::Health));
+    assert_eq!(scene.authority.witnessed(), before);
+}
+
 #[test]
 fn without_witnesses_the_log_s_own_time_counts() {
     let mut scene = Scene::new(TestLog::new(0, 0));

@@ -156,6 +156,8 @@ impl LogChecks {
             Some(_) | None => UnixMillis(time),
         };
         not_in_the_future(at, now)?;
+        // The order was seen in time; cosignatures that came later, as they say much later, teach nothing.
+        let floor = floor.filter(|floor| not_in_the_future(*floor, now).is_ok());
         let seen = LogTime { at, floor };
         Ok(OrderProof { opened, seen })
     }
