@@ -17,15 +17,18 @@ use super::{
     account::Account,
     epoch::Epoch,
     error::StoreError,
-    integrity::{self, EvidenceFindings, Loaded, Walk},
+    evidence_check::{self, EvidenceFindings},
+    integrity::{self, Loaded},
     keyring::Keyring,
     policy_file::PolicyFile,
     record::{Head, Record, Recorded},
     schema::{self, CreateFile},
     setting::{self, Setting},
+    state::{Log, State},
     view,
+    walk::Walk,
     writer::Store,
-    writing::{Log, State, Writing},
+    writing::Writing,
 };
 use crate::{
     clock::UnixMillis,
@@ -241,7 +244,7 @@ pub fn check(config: &StorageConfig, root_keys: &RootKeys) -> Result<Findings, S
         let head = loaded.state.log.head();
         Ok(Findings {
             entries: head.count,
-            evidence: integrity::check_evidence(connection, &head)?,
+            evidence: evidence_check::check_evidence(connection, &head)?,
             head,
             keys: loaded.state.account.anchors.len(),
             policy_files: loaded.policy_files.len(),

@@ -25,8 +25,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     error::StoreError,
+    state::{Place, State},
     tree::Tree,
-    writing::{Place, State, Writing},
+    writing::Writing,
 };
 use crate::{
     log::{Published, Shown},
