@@ -200,6 +200,9 @@ impl Service {
 
     /// Records what was only counted since the last time, if anything was.
     pub async fn summarise(&self) {
+        if !self.log.agreements.is_confirmed() {
+            return;
+        }
         let counts = self.refusals.take_counts();
         if counts.is_empty() {
             return;

@@ -312,6 +312,7 @@ async fn an_older_copy_of_the_database_is_not_served() {
     witnesses.start(0, &world.log_key).await;
     let stop = tokio::time::timeout(Duration::from_secs(30), running.ended()).await;
     assert!(matches!(stop.unwrap().unwrap_err(), LogStop::Behind { .. }));
+    assert_eq!(count(&world), before, "not even a summary was added");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,9 @@ pub(super) fn follow(arguments: &FollowArguments, output: &Output) -> Outcome<Ex
         "narthex: following {} from entry {next}",
         log.head.checkpoint().origin
     ));
+    if let Err(failure) = log.remember(&log.head) {
+        output.say(failure);
+    }
     let mut following = Following {
         next,
         seen: log.head.clone(),

@@ -51,7 +51,7 @@ pub use self::{
 use crate::{
     config::Config,
     refusals::Refusals,
-    storage::{Epoch, Store, StoreError},
+    storage::{Epoch, Recorded, Store, StoreError},
 };
 
 /// Orders of one person, or statements of one enclave, that are accepted in a minute.
@@ -97,6 +97,12 @@ impl Log {
             accepted: Refusals::new(ACCEPTED_PER_MINUTE),
             currency: Mutex::new(None),
         })
+    }
+
+    /// Whether an entry stands in the epoch that goes on: the log of the bundle in force proves no other.
+    fn is_provable(&self, recorded: &Recorded) -> bool {
+        let newest = self.views.newest_epoch();
+        newest.is_some_and(|epoch| epoch.number == recorded.epoch)
     }
 
     /// What the HTTP server for readers reads from.

@@ -87,6 +87,9 @@ impl Service {
         let Entry::Statement(entry) = &recorded.entry else {
             return None;
         };
+        if !self.log.is_provable(&recorded) {
+            return None;
+        }
         let stored = self.log.views.with(|view| view.evidence(&entry.evidence));
         let stored = SaltedEvidence::open(&entry.evidence, &stored.ok()??).ok()?;
         let same = stored.evidence == submitted.evidence().ok()?;

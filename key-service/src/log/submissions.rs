@@ -144,7 +144,7 @@ impl Service {
         };
         if !self.is_same_order(&recorded, order) {
             // Logged with another signature or other approvals, which that entry does not cover; or what it was
-            // decided on has been purged.
+            // decided on has been purged; or it stands in a log that has ended.
             return Some(Err(self.counted(kind, narthex_policy::Reason::OrderReused)));
         }
         tracing::debug!(order = %digest, index = recorded.index, "an order was submitted again");
@@ -156,6 +156,9 @@ impl Service {
         let Entry::Order(entry) = &recorded.entry else {
             return false;
         };
+        if !self.log.is_provable(recorded) {
+            return false;
+        }
         let stored = self.log.views.with(|view| view.evidence(&entry.evidence));
         let Ok(Some(stored)) = stored else {
             return false;

@@ -265,7 +265,10 @@ impl Server {
                 "an administrative call was cut off; it was recorded or it was not done"
             );
         }
-        service.summarise().await;
+        if outcome.is_ok() {
+            // To a log that is not the one that people saw, nothing is added.
+            service.summarise().await;
+        }
         cosigning.shutdown().await;
         let _ended = readers.await;
         drop(service);
