@@ -583,6 +583,11 @@ async fn old_evidence_is_deleted_and_the_log_says_so() {
     // What it was decided on is gone, so it cannot be said any more whether this is the same.
     assert_eq!(reason(&submit(&world, &submitted).await), "order.reused");
     running.stop().await;
+    let findings = narthex_key_service::commands::check(&world.config().storage).unwrap();
+    assert_eq!(
+        (findings.evidence.purged, findings.evidence.altered.len()),
+        (1, 0)
+    );
     let running = world.start().await;
     running.stop().await;
 }

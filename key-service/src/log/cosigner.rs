@@ -125,7 +125,7 @@ impl Cosigner {
     pub(crate) async fn run(mut self) -> Result<(), LogStop> {
         loop {
             self.begin();
-            self.store().await;
+            self.store();
             self.renew_current();
             let now = self.now();
             let pause = self.rounds.wakes_at(now).map_or(TICK, |at| {
@@ -252,8 +252,9 @@ impl Cosigner {
         self.service.log.agreements.agreed(agreement, is_current);
     }
 
-    /// Writes the newest cosigned checkpoint to the database, where readers find it after a restart.
-    async fn store(&mut self) {
+    /// Has the newest cosigned checkpoint written to the database, where readers find it after a restart. Nobody waits
+    /// for it.
+    fn store(&mut self) {
         let due = self
             .stored_at
             .is_none_or(|stored| stored.elapsed() >= STORE_EVERY);
@@ -266,14 +267,13 @@ impl Cosigner {
         self.stored_at = Some(Instant::now());
         let epoch = self.published.borrow().epoch;
         let (size, note) = (agreement.size, agreement.note.to_string());
-        let stored = self
-            .service
-            .store
-            .write(move |writing| writing.store_cosigned(epoch, size, &note))
-            .await;
-        if let Err(error) = stored {
-            tracing::warn!(id = error.id(), %error, "a cosigned checkpoint could not be stored");
-        }
+        let store = self.service.store.clone();
+        tokio::spawn(async move {
+            let write = store.write(move |writing| writing.store_cosigned(epoch, size, &note));
+            if let Err(error) = write.await {
+                tracing::warn!(id = error.id(), %error, "a cosigned checkpoint could not be stored");
+            }
+        });
     }
 
     /// A proof that the bundle is in force needs the quorum on one exact size; when witnesses have gone past it, it

@@ -7,8 +7,9 @@ use crate::{
     storage::{Epoch, LogView, StoreError},
 };
 
-/// Connections that are kept open. More are opened while more read at once.
-const KEPT: usize = 4;
+/// Connections that are kept open: one for each reader that the HTTP server lets read at once. More are opened while
+/// more read.
+const KEPT: usize = 16;
 
 /// The connections.
 pub(crate) struct Views {

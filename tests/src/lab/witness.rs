@@ -1,5 +1,7 @@
 //! Witnesses as processes: ours, and those that a scenario brings along.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::process::{Process, Said};
@@ -128,5 +130,23 @@ impl Witness {
     pub fn said(&self) -> String {
         let log = format!("{}.log", self.again.log_name);
         std::fs::read_to_string(self.again.folder.join(log)).unwrap_or_default()
+    }
+
+    /// Shows it anything, as anybody can who reaches it; returns the status and the body of its answer.
+    #[must_use]
+    pub fn ask(&self, request: &str) -> (u16, String) {
+        let path = self.address.strip_prefix("unix:").expect("a Unix socket");
+        let mut stream = UnixStream::connect(path).expect("the witness's socket");
+        let length = request.len();
+        let head = format!(
+            "POST /add-checkpoint HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let whole = [head.as_bytes(), request.as_bytes()].concat();
+        stream.write_all(&whole).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let status = answer.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (status.expect("a status"), body.to_owned())
     }
 }
