@@ -214,7 +214,7 @@ impl Served {
             instance_id: INSTANCE_ID,
             boot_id: &narthex_policy::BootId(BOOT_ID),
             measurements: &measured,
-            logged: None,
+            logged: narthex_policy::Logged::InsecureNotLooked,
         };
         let session = SessionHash(*session.as_bytes());
         let order = self

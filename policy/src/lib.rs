@@ -96,8 +96,8 @@ pub use order::{
 pub use person::{Fingerprint, Person, PersonKey, Requirement};
 pub use policy::{
     AdministrationContext, AdmittedOrder, AuthorisedAdministration, AuthorisedCall,
-    AuthorisedOrder, AuthorisedReader, HistoryEntry, KeyClaim, KeyGrant, OrderContext, Policy,
-    Succession,
+    AuthorisedOrder, AuthorisedReader, HistoryEntry, KeyClaim, KeyGrant, Logged, OrderContext,
+    Policy, Succession,
 };
 pub use reason::{Reason, Refusal};
 pub use release::{MAX_RELEASE_LIFETIME, Measurements, RELEASE_SCHEMA, Release, ReleaseStatus};

@@ -11,7 +11,7 @@ use narthex_channel::diagnostics::{
 use narthex_channel::{Digest384, HandshakeHash, Message, UnixMillis};
 use narthex_ledger::LogReason;
 use narthex_policy::{
-    BootId, FreshCall, OrderContext, PersonName, Policy, Reason, Refusal, ReleaseStatus,
+    BootId, FreshCall, Logged, OrderContext, PersonName, Policy, Reason, Refusal, ReleaseStatus,
     SessionHash, SignedCall, SignedFile, SignedOrder, Succession, UsedCalls,
 };
 
@@ -314,6 +314,11 @@ impl Authority {
                 .map(|approval| approval.as_str().to_owned())
                 .collect(),
         };
+        let logged = match (self.log(), &proof) {
+            (_, Some(proof)) => Logged::At(narthex_policy::UnixMillis(proof.logged().0)),
+            (LogGuard::Required(_), None) => return Err(LogReason::ProofMissing.into()),
+            (LogGuard::InsecureWithoutLedger, None) => Logged::InsecureNotLooked,
+        };
         let boot_id = BootId(self.identity.boot_id.0);
         let context = OrderContext {
             now: now.policy(),
@@ -321,9 +326,7 @@ impl Authority {
             instance_id: self.identity.instance_id(),
             boot_id: &boot_id,
             measurements: &self.identity.measurements,
-            logged: proof
-                .as_ref()
-                .map(|proof| narthex_policy::UnixMillis(proof.logged().0)),
+            logged,
         };
         let order = self.policy().authorise_order(&signed, &context)?;
         // Only now is the order something that a known person signed, and taken apart.

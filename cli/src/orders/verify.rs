@@ -1,8 +1,8 @@
 //! Checking an order against the policy a person holds, as an enclave or the service would.
 
 use narthex_policy::{
-    AdministrationContext, BootId, Measurements, Order, OrderContext, Policy, ReadOrder, Refusal,
-    SignedOrder, UnixMillis,
+    AdministrationContext, BootId, Logged, Measurements, Order, OrderContext, Policy, ReadOrder,
+    Refusal, SignedOrder, UnixMillis,
 };
 use serde_json::json;
 
@@ -141,7 +141,7 @@ fn authorise_for_its_target(
         instance_id,
         boot_id: &boot_id,
         measurements: measurements.as_ref().unwrap_or(&nothing),
-        logged,
+        logged: logged.map_or(Logged::InsecureNotLooked, Logged::At),
     };
     policy.authorise_order(signed, &context).map(|_| ())
 }

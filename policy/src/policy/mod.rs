@@ -26,7 +26,7 @@ mod statements;
 pub use administration::{AdministrationContext, AuthorisedAdministration};
 pub use keys::{KeyClaim, KeyGrant};
 pub use lineage::{HistoryEntry, Succession};
-pub use orders::{AdmittedOrder, AuthorisedCall, AuthorisedOrder, OrderContext};
+pub use orders::{AdmittedOrder, AuthorisedCall, AuthorisedOrder, Logged, OrderContext};
 pub use readers::AuthorisedReader;
 #[cfg(test)]
 pub(crate) use statements::{MAX_RELEASES, MAX_STOPS, MAX_STOPS_PER_PERSON};

@@ -27,10 +27,18 @@ pub struct OrderContext<'a> {
     pub boot_id: &'a BootId,
     /// The enclave's own measurements, to find its release.
     pub measurements: &'a Measurements,
-    /// When the order was logged: the time of its cosignature, or of its entry where the policy
-    /// wants no witnesses. The delay counts from it. `None` only without a log; then the delay
-    /// counts from the order's own `issued`.
-    pub logged: Option<UnixMillis>,
+    /// What is known of the order's place in the log; the delay counts from it.
+    pub logged: Logged,
+}
+
+/// When an order was logged. Not an `Option`: what was forgotten must not look like what was meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Logged {
+    /// The time of its cosignature, or of its entry where the policy wants no witnesses.
+    At(UnixMillis),
+    /// Nobody looked: for development, and for people who look at an order before it is logged. The
+    /// delay counts from the order's own `issued`, which its requester chose.
+    InsecureNotLooked,
 }
 
 /// Proof that an order was signed, allowed and approved, for whatever enclave and moment it names.
@@ -109,7 +117,10 @@ impl Policy {
                     module_id: _,
                     boot_id: _,
                 } = write;
-                let from = context.logged.unwrap_or(head.issued);
+                let from = match context.logged {
+                    Logged::At(logged) => logged,
+                    Logged::InsecureNotLooked => head.issued,
+                };
                 check_delay(self.approval_rule(action)?, from, context.now)?;
                 (vec![action], parameters, 1, head.expires)
             }

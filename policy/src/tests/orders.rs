@@ -412,7 +412,7 @@ fn the_delay_counts_from_the_log() {
     };
     let logged_at = |issued: UnixMillis, logged: UnixMillis| {
         let context = OrderContext {
-            logged: Some(logged),
+            logged: Logged::At(logged),
             ..context(NOW)
         };
         decide_under(&released(), &shutdown(issued), &context)
@@ -434,7 +434,7 @@ fn the_delay_counts_from_the_log() {
     );
     // Where no delay is asked for, none is kept.
     let at_once = OrderContext {
-        logged: Some(NOW),
+        logged: Logged::At(NOW),
         ..context(NOW)
     };
     let restart = signed_write(write_order(Action::RestartWorkload), &["alice"]);

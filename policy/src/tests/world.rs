@@ -288,7 +288,7 @@ pub(crate) fn context(now: UnixMillis) -> OrderContext<'static> {
         instance_id: INSTANCE_ID,
         boot_id: &BOOT,
         measurements: &IMAGE,
-        logged: None,
+        logged: Logged::InsecureNotLooked,
     }
 }
 
