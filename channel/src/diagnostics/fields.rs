@@ -410,8 +410,9 @@ closed! {
         ClockFailures = 0x1109, "clock.failures";
         /// Renewals that would have gone backwards and were held (count).
         ClockHeld = 0x110a, "clock.held";
-        /// The latest moment at which a quorum of the log's witnesses is known to have signed: trusted
-        /// time never lies behind it (time).
+        /// The latest moment at which a quorum of the log's witnesses is known to have signed, by their
+        /// clocks: a floor of trusted time, as far as it lies at most a minute above the documents'
+        /// (time).
         ClockWitnessed = 0x110b, "clock.witnessed";
 
         /// The random source that feeds the kernel (state).
