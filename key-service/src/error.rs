@@ -184,7 +184,11 @@ impl From<RecoveryError> for Failure {
 
 impl From<LogStop> for Failure {
     fn from(stop: LogStop) -> Self {
-        Self::new(Fault::Refused, stop.id(), stop.to_string())
+        let fault = match stop {
+            LogStop::Behind { .. } | LogStop::Forked { .. } => Fault::Refused,
+            LogStop::Ended => Fault::Environment,
+        };
+        Self::new(fault, stop.id(), stop.to_string())
     }
 }
 

@@ -121,7 +121,7 @@ impl Cosigner {
     ///
     /// # Errors
     ///
-    /// [`LogStop`]: then the service must end.
+    /// [`LogStop`]: then the service must end. There is no other end.
     pub(crate) async fn run(mut self) -> Result<(), LogStop> {
         loop {
             self.begin();
@@ -134,7 +134,8 @@ impl Cosigner {
             tokio::select! {
                 changed = self.published.changed() => {
                     if changed.is_err() {
-                        return Ok(());
+                        // The writer is gone. In an orderly stop this task ends first.
+                        return Err(LogStop::Ended);
                     }
                 }
                 Some(replied) = self.asking.join_next() => self.replied(replied)?,
@@ -150,8 +151,10 @@ impl Cosigner {
 
     /// Takes in what is new, and asks everybody who may be asked.
     fn begin(&mut self) {
-        self.look_at_policy();
+        // A bundle is in force before its checkpoint is published. Looked at the other way round, that checkpoint could
+        // be shown, or agreed on, under the bundle before it.
         let published = self.published.borrow_and_update().clone();
+        self.look_at_policy();
         self.rounds.publish(published.newest, published.current);
         while let Some(agreed) = self.rounds.advance(self.now()) {
             self.agreed(agreed);

@@ -19,6 +19,8 @@ pub(crate) struct Ask {
     pub(crate) old_size: u64,
     /// What it is shown.
     pub(crate) target: Arc<Shown>,
+    /// Which of the bundles that changed the witnesses it was asked under.
+    generation: u64,
 }
 
 /// What came of a question, as far as the witness's words could be checked.
@@ -36,7 +38,7 @@ pub(crate) enum Reply<C> {
     Failed(String),
 }
 
-/// Why the service must stop: this is not the log that a witness saw.
+/// Why the service must stop: this is not the log that a witness saw, or nothing can be added to it any more.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LogStop {
     /// A witness saw more than there is here: an older copy of the database was put back.
@@ -55,6 +57,8 @@ pub enum LogStop {
         /// The size at which it does not agree.
         size: u64,
     },
+    /// The writer of the log, or the task that asks the witnesses, ended though nobody asked it to.
+    Ended,
 }
 
 /// A checkpoint that has its quorum.
@@ -86,6 +90,8 @@ pub(crate) struct Rounds<C> {
     /// The largest size that has its quorum.
     agreed_size: Option<u64>,
     current_lost: bool,
+    /// Grows whenever the bundle names other witnesses or keys of witnesses.
+    generation: u64,
 }
 
 impl<C: Clone> Rounds<C> {
@@ -99,26 +105,19 @@ impl<C: Clone> Rounds<C> {
             round: None,
             agreed_size: None,
             current_lost: false,
+            generation: 0,
         }
     }
 
-    /// The bundle changed: other witnesses, or another quorum. What had a quorum before may have none now, so
-    /// everything is shown again.
+    /// The bundle changed: other witnesses, other keys of theirs, or another quorum. What had a quorum before may have
+    /// none now, so everything is shown again; and nothing that is still being answered counts, because a witness may
+    /// have kept its name and got another key.
     pub(crate) fn configure(&mut self, names: &[String], quorum: usize) {
-        let mut kept: BTreeMap<_, _> = std::mem::take(&mut self.witnesses)
-            .into_iter()
-            .map(|witness| (witness.name.clone(), witness))
-            .collect();
-        self.witnesses = names
-            .iter()
-            .map(|name| {
-                kept.remove(name)
-                    .unwrap_or_else(|| Witness::new(name.clone()))
-            })
-            .collect();
+        self.witnesses = names.iter().cloned().map(Witness::new).collect();
         self.quorum = quorum;
         self.round = None;
         self.agreed_size = None;
+        self.generation += 1;
     }
 
     /// There is a newer checkpoint, and perhaps a newer one that ends with a `current` entry.
@@ -212,6 +211,7 @@ impl<C: Clone> Rounds<C> {
             return Vec::new();
         };
         let target = &round.target;
+        let generation = self.generation;
         self.witnesses
             .iter_mut()
             .filter(|witness| {
@@ -225,6 +225,7 @@ impl<C: Clone> Rounds<C> {
                     witness: witness.name.clone(),
                     old_size: witness.old_size(target.size),
                     target: Arc::clone(target),
+                    generation,
                 }
             })
             .collect()
@@ -243,13 +244,16 @@ impl<C: Clone> Rounds<C> {
         reply: Reply<C>,
         now: u64,
     ) -> Result<Option<Agreed<C>>, LogStop> {
+        if ask.generation != self.generation {
+            // The bundle that named it is no longer in force, or named another key.
+            return Ok(None);
+        }
         let here = self.newest.as_ref().map_or(0, |newest| newest.size);
         let Some(witness) = self
             .witnesses
             .iter_mut()
             .find(|witness| witness.name == ask.witness)
         else {
-            // The bundle that named it is no longer in force.
             return Ok(None);
         };
         match reply {
@@ -354,6 +358,7 @@ impl LogStop {
         match self {
             Self::Behind { .. } => "log.behind",
             Self::Forked { .. } => "log.forked",
+            Self::Ended => "service.internal",
         }
     }
 }
@@ -378,6 +383,11 @@ impl std::fmt::Display for LogStop {
                  key, or the database was put back and written to. Nothing is served from it. Find out which of the \
                  two people relied on (`narthex log verify` against a mirror); then put that one back, or open a new \
                  epoch with `narthex-key-service new-epoch --config FILE --bundle FILE --signature FILE...`"
+            ),
+            Self::Ended => f.write_str(
+                "the part of the service that writes the log, or that shows it to the witnesses, has ended by a mistake \
+                 of the program: nothing can be decided any more. What was answered is durable. Start the service \
+                 again, and report what it wrote on stderr before this",
             ),
         }
     }
@@ -606,5 +616,26 @@ mod tests {
             signs(&mut rounds, of(&again, "d")).unwrap().cosignatures,
             ["b 10", "d 10"]
         );
+    }
+
+    #[test]
+    fn an_answer_of_the_old_key_of_a_witness_does_not_count_for_the_new_one() {
+        let mut rounds = rounds(3);
+        rounds.publish(shown(10), None);
+        rounds.advance(0);
+        let asks = rounds.asks(0);
+        // The bundle gives c another key; the others stay as they are.
+        rounds.configure(&["a", "b", "c"].map(str::to_owned), 3);
+        rounds.advance(0);
+        let again = rounds.asks(0);
+        assert_eq!(again.len(), 3, "everybody is asked under the new bundle");
+        for name in ["a", "b", "c"] {
+            assert!(signs(&mut rounds, of(&asks, name)).is_none());
+        }
+        assert!(!rounds.is_settled());
+        for name in ["a", "b"] {
+            assert!(signs(&mut rounds, of(&again, name)).is_none());
+        }
+        assert!(signs(&mut rounds, of(&again, "c")).is_some());
     }
 }

@@ -194,7 +194,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`LogStop`] when a witness saw another log than this one; the end is in order then, too.
+    /// [`LogStop`] when a witness saw another log than this one, or nothing can be added to it any more; the end is in
+    /// order then, too.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), LogStop> {
         let Self {
             service,
@@ -244,7 +245,7 @@ impl Server {
 
         let outcome = tokio::select! {
             () = stop => Ok(()),
-            Some(ended) = cosigning.join_next() => ended.unwrap_or(Ok(())),
+            Some(ended) = cosigning.join_next() => ended.unwrap_or(Err(LogStop::Ended)),
         };
         if let Err(stopped) = &outcome {
             tracing::error!(id = stopped.id(), "{stopped}");
