@@ -195,7 +195,7 @@ impl Writing<'_> {
         Ok(imported)
     }
 
-    /// Stores evidence of an entry that was imported.
+    /// Stores evidence of an entry that was imported. Several entries of one call name the same, which is stored once.
     ///
     /// # Errors
     ///
@@ -205,6 +205,9 @@ impl Writing<'_> {
         recorded: &Recorded,
         evidence: &super::SealedEvidence,
     ) -> Result<(), StoreError> {
+        if evidence::find(self.connection, &evidence.digest())?.is_some() {
+            return Ok(());
+        }
         let time = UnixMillis(recorded.entry.time());
         evidence::insert(self.connection, recorded.sequence, time, evidence)
     }

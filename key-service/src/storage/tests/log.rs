@@ -584,6 +584,15 @@ async fn imported_entries_have_their_consequences() {
     assert_eq!(imported.len(), 4);
     let again = opened.store.write(move |writing| writing.import(repeated));
     assert_eq!(again.await.unwrap_err(), StoreError::MarkUsed);
+    // Several entries of one call name the same evidence.
+    let shared = SealedEvidence::new(Evidence::order(b"order", b"signature", &[b""; 0]).unwrap());
+    let shared = shared.unwrap();
+    let of = imported[0].clone();
+    let twice = opened.store.write(move |writing| {
+        writing.import_evidence(&of, &shared)?;
+        writing.import_evidence(&of, &shared)
+    });
+    twice.await.unwrap();
     let junk = opened
         .store
         .write(move |writing| writing.import(vec![b"{}".to_vec()]));
