@@ -64,8 +64,10 @@ pub(crate) struct Log {
     pub(crate) agreements: Arc<Agreements>,
     pub(crate) views: Arc<Views>,
     proofs: Proofs,
-    /// Bounds what is accepted, as [`crate::service::Service::refused`] bounds what is refused.
-    accepted: Refusals,
+    /// Bound what is accepted, as [`crate::service::Service::refused`] bounds what is refused. Statements apart from
+    /// orders: anybody who runs the published image has genuine ones, and must not keep staff from submitting.
+    accepted_orders: Refusals,
+    accepted_statements: Refusals,
     currency: Mutex<Option<Currency>>,
 }
 
@@ -94,7 +96,8 @@ impl Log {
             agreements: Arc::new(Agreements::new(patience)),
             views,
             proofs,
-            accepted: Refusals::new(ACCEPTED_PER_MINUTE),
+            accepted_orders: Refusals::new(ACCEPTED_PER_MINUTE),
+            accepted_statements: Refusals::new(ACCEPTED_PER_MINUTE),
             currency: Mutex::new(None),
         })
     }

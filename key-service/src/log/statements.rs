@@ -63,7 +63,11 @@ impl Service {
             .map_err(|error| self.counted(KIND, &error))?;
         match self
             .store
-            .write(move |writing| writing.record(record))
+            // Strangers have genuine statements, too: the last room is not theirs.
+            .write(move |writing| match writing.is_nearly_full()? {
+                true => Err(StoreError::Full),
+                false => writing.record(record),
+            })
             .await
         {
             Ok(recorded) => {

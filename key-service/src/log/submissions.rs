@@ -212,11 +212,11 @@ impl Service {
     /// Nobody fills the log alone, with whatever they may submit.
     pub(super) fn require_room(&self, kind: EntryKind, identity: &str) -> Result<(), NotAccepted> {
         let busy = Reason::ServiceBusy;
-        match self
-            .log
-            .accepted
-            .refused(Some(identity), busy.id(), self.now())
-        {
+        let bounds = match kind {
+            EntryKind::Statement => &self.log.accepted_statements,
+            _ => &self.log.accepted_orders,
+        };
+        match bounds.refused(Some(identity), busy.id(), self.now()) {
             Treatment::Record => Ok(()),
             Treatment::Counted => Err(self.counted(kind, busy)),
         }
