@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, diag, inspect, keys, log, man, mock_nsm, order, policy, relay, release, verify,
+    audit, completions, diag, inspect, keys, log, man, mock_nsm, order, policy, relay, release,
+    verify,
 };
 
 /// The version, with what makes this build weaker than the shipped one.
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Diag(Box<diag::Arguments>),
     Keys(keys::Arguments),
     Log(Box<log::Arguments>),
+    Audit(Box<audit::Arguments>),
     MockNsm(Box<mock_nsm::Arguments>),
     Relay(relay::Arguments),
     Completions(completions::Arguments),

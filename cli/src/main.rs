@@ -14,12 +14,14 @@
 //! | `transport.rs`, `session/`, `administration/` | talking to agents and to the key service |
 //! | `submissions.rs`, `statements.rs`, `receipt.rs` | handing things in to the log, and the proofs that come back |
 //! | `log/` | `log`: reading, searching, verifying, copying, serving and witnessing logs |
+//! | `audit/` | `audit`: every decision in a log verified again, claim by claim |
 //! | `mock/`, `relay/`, `stop.rs` | `mock-nsm` and `relay`, which run until they are told to stop |
 //!
 //! Arguments are recorded as typed, then resolved into objects (files read, policy verified), then
 //! run. Parsing has no side effects.
 
 mod administration;
+mod audit;
 mod cli;
 mod commands;
 mod exit;
@@ -86,6 +88,7 @@ fn run(command: &Command, output: &Output) -> Outcome<Exit> {
         Command::Diag(arguments) => commands::diag::run(arguments, output),
         Command::Keys(arguments) => commands::keys::run(arguments, output),
         Command::Log(arguments) => commands::log::run(arguments, output),
+        Command::Audit(arguments) => commands::audit::run(arguments, output),
         Command::MockNsm(arguments) => commands::mock_nsm::run(arguments, output),
         Command::Relay(arguments) => commands::relay::run(arguments, output),
         Command::Completions(arguments) => commands::completions::run(arguments, output),

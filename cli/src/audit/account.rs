@@ -95,7 +95,12 @@ impl Account {
     }
 
     fn ordered(&mut self, place: Place, entry: &OrderEntry, findings: &mut Findings) {
-        let outcome = once(&mut self.orders, entry.order.as_bytes(), place, "order.reused");
+        let outcome = once(
+            &mut self.orders,
+            entry.order.as_bytes(),
+            place,
+            "order.reused",
+        );
         findings.put(Check::OrderOnce, Some(place), outcome);
     }
 
@@ -120,7 +125,8 @@ impl Account {
                 let mut wanted = wanted.iter();
                 wanted.find(|wanted| wanted.name == key.name)
             });
-            let outcome = self.releasable(&key.name, key.version, *key.commitment.as_bytes(), asked);
+            let outcome =
+                self.releasable(&key.name, key.version, *key.commitment.as_bytes(), asked);
             findings.put(Check::ReleaseKeys, Some(place), outcome);
         }
     }
@@ -300,9 +306,7 @@ impl Account {
             KeyOperation::RotateRootKey => None,
             KeyOperation::Restore { .. } => return self.restored(entry),
             KeyOperation::Create { key } => Some((key, 1, KeyState::Enabled)),
-            KeyOperation::Rotate { key } => {
-                Some((key, self.next(key.as_str()), KeyState::Enabled))
-            }
+            KeyOperation::Rotate { key } => Some((key, self.next(key.as_str()), KeyState::Enabled)),
             KeyOperation::Import { key, version, .. } => Some((key, *version, KeyState::Enabled)),
             KeyOperation::Enable { key, version } => Some((key, *version, KeyState::Enabled)),
             KeyOperation::Disable { key, version } => Some((key, *version, KeyState::Disabled)),
@@ -326,12 +330,18 @@ impl Account {
                     _ => Ok(()),
                 }
             }
-            (None, changes) => wrong(format!("{} keys changed by a call that changes none", changes.len())),
+            (None, changes) => wrong(format!(
+                "{} keys changed by a call that changes none",
+                changes.len()
+            )),
             (Some((name, version, state)), changes) => wrong(format!(
                 "the order makes {name} version {version} {state}; the entry says {}",
                 match changes {
                     [] => "that nothing changed".to_owned(),
-                    [change, ..] => format!("{} version {} {}", change.name, change.version, change.state),
+                    [change, ..] => format!(
+                        "{} version {} {}",
+                        change.name, change.version, change.state
+                    ),
                 }
             )),
         }
@@ -356,7 +366,10 @@ impl Account {
     }
 
     fn next(&self, name: &str) -> u32 {
-        let newest = self.keys.get(name).and_then(|versions| versions.keys().last());
+        let newest = self
+            .keys
+            .get(name)
+            .and_then(|versions| versions.keys().last());
         newest.map_or(1, |newest| newest.saturating_add(1))
     }
 
@@ -417,7 +430,10 @@ impl Account {
             return same_reason(reason, Some("order.reused"));
         }
         let operation = change.operation.as_ref();
-        same_reason(reason, operation.and_then(|operation| self.refusal_of(operation)))
+        same_reason(
+            reason,
+            operation.and_then(|operation| self.refusal_of(operation)),
+        )
     }
 
     /// Decisions only grow. Statements may be handed in late, so the agent's own time says which came first.
@@ -512,7 +528,10 @@ fn once(seen: &mut Once, digest: &[u8], place: Place, reason: &str) -> Result<()
             let first = first.get();
             Err(Fault::new(
                 reason,
-                format_args!("entry {} of epoch {} had it before", first.index, first.epoch),
+                format_args!(
+                    "entry {} of epoch {} had it before",
+                    first.index, first.epoch
+                ),
             ))
         }
     }

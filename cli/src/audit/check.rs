@@ -109,7 +109,10 @@ mod tests {
                 "{id}"
             );
             assert!(seen.insert(id), "{id} twice");
-            assert!(page.contains(&format!("| `{id}` |")), "{id} is not in audit.md");
+            assert!(
+                page.contains(&format!("| `{id}` |")),
+                "{id} is not in audit.md"
+            );
         }
     }
 }

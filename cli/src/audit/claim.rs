@@ -52,9 +52,7 @@ impl Claim {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::C1 => "Nobody has interactive access to an enclave",
-            Self::C2 => {
-                "Nobody can read, copy or change customer content through the diagnostics"
-            }
+            Self::C2 => "Nobody can read, copy or change customer content through the diagnostics",
             Self::C3 => "The administrative interface cannot reach the data plane",
             Self::C4 => {
                 "A change to actions, operators, measurements or key rules needs several people"

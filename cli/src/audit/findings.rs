@@ -43,7 +43,11 @@ impl Fault {
     }
 
     /// The entry says something else than its evidence.
-    pub(crate) fn differs(what: &str, entry: impl fmt::Display, evidence: impl fmt::Display) -> Self {
+    pub(crate) fn differs(
+        what: &str,
+        entry: impl fmt::Display,
+        evidence: impl fmt::Display,
+    ) -> Self {
         Self::new(
             "entry.differs",
             format_args!("{what}: the entry says {entry}, its evidence {evidence}"),
@@ -208,7 +212,11 @@ impl Findings {
     }
 
     pub(crate) fn verdict(&self, claim: Claim) -> Verdict {
-        let of_claim = || Check::ALL.iter().filter(move |check| check.claim() == claim);
+        let of_claim = || {
+            Check::ALL
+                .iter()
+                .filter(move |check| check.claim() == claim)
+        };
         let sum = |count: fn(&Tested) -> u64| -> u64 {
             of_claim()
                 .filter_map(|check| self.checks.get(check))

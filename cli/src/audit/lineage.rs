@@ -39,12 +39,14 @@ impl PolicyState {
         let genesis = file.digest();
         let policy = Policy::from_lineage(&genesis, std::slice::from_ref(file), at)?;
         let ledger = policy.bundle().ledger.as_ref();
-        let salt = ledger.map(|ledger| *ledger.salt.as_bytes()).ok_or_else(|| {
-            Refusal::new(
-                narthex_policy::Reason::BundleLedger,
-                "the first bundle names no log",
-            )
-        })?;
+        let salt = ledger
+            .map(|ledger| *ledger.salt.as_bytes())
+            .ok_or_else(|| {
+                Refusal::new(
+                    narthex_policy::Reason::BundleLedger,
+                    "the first bundle names no log",
+                )
+            })?;
         let mut state = Self {
             policy,
             bundles: Vec::new(),

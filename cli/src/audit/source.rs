@@ -3,7 +3,7 @@
 use narthex_ledger::tokio::EarlierEpoch;
 use narthex_ledger::{
     Checkpoint, Entry, EvidenceDigest, Hash, LogError, LogReader, LogReason, LogStore, Resource,
-    SaltedEvidence, Trust, VerifierKey, parse_entries,
+    SaltedEvidence, VerifierKey, parse_entries,
 };
 use narthex_policy::Bundle;
 
@@ -64,7 +64,10 @@ fn first_words(store: &dyn LogStore) -> Result<FirstWords, LogError> {
     let bundle = |width| store.get(&Resource::Entries { index: 0, width });
     let (bytes, width) = match bundle(width)? {
         Some(bytes) => (bytes, width),
-        None => (bundle(256)?.ok_or_else(|| missing("the first bundle of entries"))?, 256),
+        None => (
+            bundle(256)?.ok_or_else(|| missing("the first bundle of entries"))?,
+            256,
+        ),
     };
     let entries = parse_entries(&bytes, width)?;
     let first = entries.first().ok_or_else(|| missing("entry 0"))?;
@@ -74,7 +77,10 @@ fn first_words(store: &dyn LogStore) -> Result<FirstWords, LogError> {
         _ => None,
     };
     let digest = digest.ok_or_else(|| {
-        LogError::new(LogReason::Entry, "entry 0 is no bundle: this is no log of Narthex")
+        LogError::new(
+            LogReason::Entry,
+            "entry 0 is no bundle: this is no log of Narthex",
+        )
     })?;
     let bundle = bundle_of(store, &digest)?;
     let ledger = bundle
@@ -101,16 +107,13 @@ fn bundle_of(store: &dyn LogStore, digest: &EvidenceDigest) -> Result<Bundle, Lo
         )
     })?;
     let evidence = SaltedEvidence::open(digest, &stored)?;
-    let bytes = evidence.evidence.parts().first().cloned().unwrap_or_default();
+    let bytes = evidence
+        .evidence
+        .parts()
+        .first()
+        .cloned()
+        .unwrap_or_default();
     Bundle::parse_unverified(&bytes).map_err(|refusal| {
         LogError::new(LogReason::Evidence, format!("the first bundle: {refusal}"))
     })
-}
-
-/// Trust in a log's key alone.
-///
-/// # Errors
-/// `log.policy`.
-pub(crate) fn key_alone(log: VerifierKey) -> Result<Trust, LogError> {
-    Trust::new(log, Vec::new(), 0)
 }

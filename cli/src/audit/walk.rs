@@ -154,9 +154,10 @@ impl<'a> Walk<'a> {
         batch: &mut Vec<(Place, Entry)>,
     ) -> Result<(), LogError> {
         let first_time = batch.first().map_or(0, |(_, entry)| entry.time());
-        let previous = self.previous.clone().filter(|(_, until)| {
-            first_time.saturating_sub(*until) <= POLICY_OVERLAP_MILLIS
-        });
+        let previous = self
+            .previous
+            .clone()
+            .filter(|(_, until)| first_time.saturating_sub(*until) <= POLICY_OVERLAP_MILLIS);
         let state = self.state.clone();
         let states: Vec<&PolicyState> = state
             .iter()
@@ -196,7 +197,10 @@ impl<'a> Walk<'a> {
                 self.settle_absent(|time, kind| time < before && purge.kinds.contains(&kind));
             }
             Entry::Summary(summary) => {
-                let count = summary.counts.values().fold(0, |sum: u64, count| sum.saturating_add(*count));
+                let count = summary
+                    .counts
+                    .values()
+                    .fold(0, |sum: u64, count| sum.saturating_add(*count));
                 self.findings.gaps(Gap::SummarisedRefusals, count);
             }
             _ => {}
@@ -416,7 +420,8 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<SignedFile>, LogError> {
         match fetch(reader, digest, EvidenceKind::PolicyFile)? {
             Fetched::Absent => {
-                self.absent.push((u64::MAX, EvidenceKind::PolicyFile, place));
+                self.absent
+                    .push((u64::MAX, EvidenceKind::PolicyFile, place));
                 notes.unverified = Some(Check::PolicySignatures);
                 Ok(None)
             }
@@ -441,7 +446,10 @@ impl<'a> Walk<'a> {
 
     fn current(&mut self, place: Place, entry: &CurrentEntry) {
         let Some(state) = &self.state else { return };
-        let found = (Digest384(*state.policy.digest().as_bytes()), state.policy.version());
+        let found = (
+            Digest384(*state.policy.digest().as_bytes()),
+            state.policy.version(),
+        );
         let outcome = match (entry.bundle, entry.version) == found {
             true => Ok(()),
             false => Err(Fault::new(
@@ -452,13 +460,15 @@ impl<'a> Walk<'a> {
                 ),
             )),
         };
-        self.findings.put(Check::PolicyCurrent, Some(place), outcome);
+        self.findings
+            .put(Check::PolicyCurrent, Some(place), outcome);
     }
 
     /// Absent evidence that an entry explains is no exception.
     fn settle_absent(&mut self, explained: impl Fn(u64, EvidenceKind) -> bool) {
         let before = self.absent.len();
-        self.absent.retain(|(time, kind, _)| !explained(*time, *kind));
+        self.absent
+            .retain(|(time, kind, _)| !explained(*time, *kind));
         let settled = before.saturating_sub(self.absent.len());
         let settled = u64::try_from(settled).unwrap_or(u64::MAX);
         self.findings.gaps(Gap::PurgedEvidence, settled);
@@ -472,13 +482,19 @@ impl<'a> Walk<'a> {
         for (_, kind, place) in &absent {
             let fault = Fault::new(
                 "log.evidence",
-                format_args!("its {kind} evidence is not there, and no entry says that it was purged"),
+                format_args!(
+                    "its {kind} evidence is not there, and no entry says that it was purged"
+                ),
             );
-            self.findings.fail(Check::EvidencePresent, Some(*place), fault);
+            self.findings
+                .fail(Check::EvidencePresent, Some(*place), fault);
         }
         let count = u64::try_from(absent.len()).unwrap_or(u64::MAX);
         self.findings.gaps(Gap::NoEvidence, count);
-        let statements = self.activity.kinds.get(&narthex_ledger::EntryKind::Statement);
+        let statements = self
+            .activity
+            .kinds
+            .get(&narthex_ledger::EntryKind::Statement);
         if statements.is_none() {
             self.findings.gap(Gap::NoStatements);
         }
@@ -535,7 +551,9 @@ fn judge_all(
 ) -> Result<Vec<Judged>, LogError> {
     if let (true, Some(context)) = (batch.len() <= ALONE, contexts.first_mut()) {
         let entries = batch.iter();
-        return entries.map(|(_, entry)| judge(bench, context, entry)).collect();
+        return entries
+            .map(|(_, entry)| judge(bench, context, entry))
+            .collect();
     }
     let next = AtomicUsize::new(0);
     let work = |context: &mut VerificationContext| {

@@ -1,5 +1,6 @@
 //! One file per command: its arguments as typed, their help, and the call of what does it.
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod diag;
 pub(crate) mod inspect;

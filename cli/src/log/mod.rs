@@ -38,8 +38,10 @@ mod words;
 
 pub(crate) use address::{ListenAddress, LogAddress, Range};
 pub(crate) use failures::log_failure;
+pub(crate) use open::{OpenLog, store as open_store};
 pub(crate) use people::People;
-pub(crate) use trust::{ledger_of, trust_of};
+pub(crate) use progress::Progress;
+pub(crate) use trust::{Relying, ledger_of, trust_of};
 pub(crate) use witness_key::verifier_keys;
 pub(crate) use words::Numbered;
 

@@ -45,8 +45,21 @@ impl OpenLog {
     /// `log.*`, `file.*`, and what [`Relying::resolve`] says.
     pub(crate) fn open(arguments: &LogArguments, output: &Output) -> Outcome<Self> {
         let relying = Relying::resolve(&arguments.trust, output)?;
-        let name = arguments.log.to_string();
         let store = store(&arguments.log, &arguments.access)?;
+        Self::relying_on(relying, store, arguments, output)
+    }
+
+    /// The same for a store that is open and trust that is resolved; `arguments.trust` does not count.
+    ///
+    /// # Errors
+    /// As [`OpenLog::open`].
+    pub(crate) fn relying_on(
+        relying: Relying,
+        store: Arc<dyn LogStore>,
+        arguments: &LogArguments,
+        output: &Output,
+    ) -> Outcome<Self> {
+        let name = arguments.log.to_string();
         let head =
             checkpoint(&*store, &relying.trust).map_err(|error| log_failure(&name, &error))?;
         let remembered = Remembered::of(relying.trust.log()).ok();

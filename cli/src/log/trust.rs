@@ -65,6 +65,21 @@ impl Relying {
         })
     }
 
+    /// The key of a log alone, as the log itself names it: for whoever replays its policy afterwards.
+    ///
+    /// # Errors
+    /// `log.policy`.
+    pub(crate) fn by_key(log: VerifierKey, earlier: Vec<EarlierEpoch>) -> Outcome<Self> {
+        let trust = Trust::new(log, Vec::new(), 0)
+            .map_err(|error| log_failure("the bundle's ledger", &error))?;
+        Ok(Self {
+            trust,
+            earlier,
+            people: People::default(),
+            held: None,
+        })
+    }
+
     fn from_tlog_policy(file: &Path) -> Outcome<Self> {
         let text = read_text(file, TLOG_POLICY_LIMIT_BYTES)?;
         let trust = Trust::parse_policy(&text).map_err(|error| {

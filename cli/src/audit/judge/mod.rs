@@ -135,7 +135,10 @@ fn kind_of(entry: &Entry) -> Option<(EvidenceKind, Check)> {
         )),
         Entry::Administration(_) => Some((
             EvidenceKind::Administration,
-            refused(Check::AdministrationAuthorised, Check::RefusalAdministration),
+            refused(
+                Check::AdministrationAuthorised,
+                Check::RefusalAdministration,
+            ),
         )),
         Entry::Statement(_) => Some((EvidenceKind::Statement, Check::StatementDocument)),
         Entry::Policy(_)
@@ -231,9 +234,17 @@ fn signed_order(parts: &[Vec<u8>]) -> Result<SignedOrder, Fault> {
 
 /// Reasons that lie inside the service: its storage, its load, secrets that are no evidence.
 pub(crate) fn is_service_reason(reason: &str) -> bool {
-    ["service.", "storage.", "log.", "import.", "backup.", "answer.", "administration."]
-        .iter()
-        .any(|prefix| reason.starts_with(prefix))
+    [
+        "service.",
+        "storage.",
+        "log.",
+        "import.",
+        "backup.",
+        "answer.",
+        "administration.",
+    ]
+    .iter()
+    .any(|prefix| reason.starts_with(prefix))
         || reason == "request.recipient_key"
 }
 
@@ -241,11 +252,7 @@ pub(crate) fn is_service_reason(reason: &str) -> bool {
 ///
 /// `found` are the reasons that the evidence gives now, one for each policy and moment that may have counted;
 /// `None` stands for no reason at all. `Ok(true)`: agreed. `Ok(false)`: it must be judged by what was stored.
-fn refusal_agrees(
-    reason: &str,
-    found: &[Option<Fault>],
-    notes: &mut Notes,
-) -> Result<bool, Fault> {
+fn refusal_agrees(reason: &str, found: &[Option<Fault>], notes: &mut Notes) -> Result<bool, Fault> {
     if found.iter().flatten().any(|fault| fault.reason == reason) {
         return Ok(true);
     }

@@ -132,7 +132,10 @@ pub(super) fn judge(
 
 fn asked(parts: &[Vec<u8>]) -> Result<Asked<'_>, Fault> {
     let [session, document, request] = parts else {
-        return Err(Fault::new("request.malformed", "the evidence has not three parts"));
+        return Err(Fault::new(
+            "request.malformed",
+            "the evidence has not three parts",
+        ));
     };
     let session: [u8; 32] = session
         .as_slice()
@@ -217,16 +220,22 @@ fn decide(
     release: &mut Option<String>,
 ) -> Result<(), Fault> {
     let missing = |index: &str| Fault::new("release.unknown", format_args!("no {index}"));
-    // Without a statement there is nothing to compare; the register comes first, as in the service.
+    // In the order in which the service asks, so that the first reason is the same one.
+    let pcr16 = fields
+        .pcr(PcrIndex::BUNDLE)
+        .and_then(to_pcr)
+        .ok_or_else(|| Fault::new("bundle.pcr16_absent", "the document shows no PCR16"))?;
+    if state.bundle_of(pcr16.as_bytes()).is_none() {
+        return Err(Fault::new(
+            "bundle.pcr16_unknown",
+            "PCR16 is that of no bundle that was in the log by then",
+        ));
+    }
     let statement = match asked.request.session_statement() {
         Ok(statement) => statement,
         Err(error) => return Err(Fault::new("statement.malformed", error)),
     };
     booted_with(fields, &statement, state)?;
-    let pcr16 = fields
-        .pcr(PcrIndex::BUNDLE)
-        .and_then(to_pcr)
-        .ok_or_else(|| Fault::new("bundle.pcr16_absent", "the document shows no PCR16"))?;
     let measurements = measurements(fields).ok_or_else(|| missing("PCR0, PCR1 or PCR2"))?;
     let in_force = narthex_policy::Digest384(*statement.bundle_in_force.digest.as_bytes());
     let pcr3 = fields.pcr(PcrIndex::ROLE).and_then(to_pcr);

@@ -32,10 +32,7 @@ pub(crate) struct Spoken {
 impl Spoken {
     pub(super) fn of(statement: &SessionStatement) -> Self {
         Self {
-            boot: (
-                statement.module_id.as_str().to_owned(),
-                statement.boot_id.0,
-            ),
+            boot: (statement.module_id.as_str().to_owned(), statement.boot_id.0),
             now: statement.now.0,
             decisions: (statement.decisions.accepted, statement.decisions.refused),
             head: *statement.chain_head.as_bytes(),
@@ -94,7 +91,8 @@ pub(super) fn judge(
         Check::StatementLogCheck,
         match said.log_check {
             LogCheck::Required => Ok(()),
-            LogCheck::InsecureWithoutLedger => Err(Fault::new(
+            // The list may grow; whatever is not this demand is weaker.
+            _ => Err(Fault::new(
                 "agent.insecure_without_ledger",
                 "this agent acts without a proof of the log",
             )),
@@ -123,8 +121,7 @@ fn known(state: &PolicyState, fields: &Fields<'_>, said: &SessionStatement) -> R
     let known = measured.is_some_and(|measured| {
         state.policy.releases().any(|release| {
             let listed = &release.measurements;
-            (listed.pcr0, listed.pcr1, listed.pcr2)
-                == (measured.pcr0, measured.pcr1, measured.pcr2)
+            (listed.pcr0, listed.pcr1, listed.pcr2) == (measured.pcr0, measured.pcr1, measured.pcr2)
         })
     });
     match known {
@@ -141,7 +138,11 @@ fn agrees(entry: &StatementEntry, session: &[u8], said: &SessionStatement) -> Re
         return Err(Fault::new("entry.differs", "the session is another one"));
     }
     if entry.enclave != said.module_id.as_str() {
-        return Err(Fault::differs("the enclave", &entry.enclave, &said.module_id));
+        return Err(Fault::differs(
+            "the enclave",
+            &entry.enclave,
+            &said.module_id,
+        ));
     }
     if *entry.boot.as_bytes() != said.boot_id.0 {
         return Err(Fault::differs("the boot", entry.boot, said.boot_id));
@@ -164,6 +165,10 @@ fn agrees(entry: &StatementEntry, session: &[u8], said: &SessionStatement) -> Re
     let in_force = said.bundle_in_force.digest;
     match entry.bundle.as_bytes() == in_force.as_bytes() {
         true => Ok(()),
-        false => Err(Fault::differs("the bundle in force", entry.bundle, in_force)),
+        false => Err(Fault::differs(
+            "the bundle in force",
+            entry.bundle,
+            in_force,
+        )),
     }
 }
