@@ -83,7 +83,11 @@ fn is_sound(world: &World) {
 }
 
 /// A world whose database was put back: what was in the log by then, and a mirror of it.
-async fn after_a_restore(world: &mut World, witnesses: &mut Witnesses) -> (Vec<Vec<u8>>, PathBuf) {
+async fn after_a_restore(
+    world: &mut World,
+    witnesses: &mut Witnesses,
+    releases: usize,
+) -> (Vec<Vec<u8>>, PathBuf) {
     witnesses.start(0, &world.log_key).await;
     let running = world.start().await;
     world.release("shop", "1.0", "current").await.unwrap();
@@ -102,7 +106,7 @@ async fn after_a_restore(world: &mut World, witnesses: &mut Witnesses) -> (Vec<V
         version,
     };
     world.administer(disable(1)).await.unwrap();
-    for _ in 0..3 {
+    for _ in 0..releases {
         world.ask(&world.enclave(), &["db", "late"]).await.unwrap();
     }
     let next = BundleText {
@@ -132,7 +136,7 @@ async fn after_a_restore(world: &mut World, witnesses: &mut Witnesses) -> (Vec<V
 async fn an_older_copy_catches_up_with_a_mirror_and_goes_on() {
     let mut witnesses = Witnesses::new(1);
     let mut world = world(&witnesses);
-    let (leaves, folder) = after_a_restore(&mut world, &mut witnesses).await;
+    let (leaves, folder) = after_a_restore(&mut world, &mut witnesses, 150).await;
     let error = Server::start(&world.config()).await.err().unwrap();
     assert_eq!(error.id(), "log.behind");
 
@@ -192,7 +196,7 @@ async fn an_older_copy_catches_up_with_a_mirror_and_goes_on() {
 async fn a_mirror_that_is_not_complete_or_not_confirmed_changes_nothing() {
     let mut witnesses = Witnesses::new(1);
     let mut world = world(&witnesses);
-    let (_, folder) = after_a_restore(&mut world, &mut witnesses).await;
+    let (_, folder) = after_a_restore(&mut world, &mut witnesses, 3).await;
     let before = entries(&world).len();
 
     witnesses.stop(0).await;
@@ -217,7 +221,7 @@ async fn a_mirror_that_is_not_complete_or_not_confirmed_changes_nothing() {
 async fn what_was_written_after_a_restore_and_altered_mirrors_are_refused() {
     let mut witnesses = Witnesses::new(1);
     let mut world = world(&witnesses);
-    let (_, folder) = after_a_restore(&mut world, &mut witnesses).await;
+    let (_, folder) = after_a_restore(&mut world, &mut witnesses, 3).await;
     let old = std::fs::read(world.path("keys.sqlite")).unwrap();
     // Written to, under a witness that has forgotten.
     witnesses.stop(0).await;
@@ -254,7 +258,7 @@ async fn what_was_written_after_a_restore_and_altered_mirrors_are_refused() {
 async fn a_signed_bundle_opens_a_new_epoch() {
     let mut witnesses = Witnesses::new(1);
     let mut world = world(&witnesses);
-    let (_, _) = after_a_restore(&mut world, &mut witnesses).await;
+    let (_, _) = after_a_restore(&mut world, &mut witnesses, 3).await;
     let stop = Server::start(&world.config()).await.err().unwrap();
     assert_eq!(stop.id(), "log.behind");
     // What is here is all there is. Only the first bundle is.
@@ -402,7 +406,7 @@ fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
 async fn the_program_says_what_happened_and_ends_with_the_right_code() {
     let mut witnesses = Witnesses::new(1);
     let mut world = world(&witnesses);
-    let (_, folder) = after_a_restore(&mut world, &mut witnesses).await;
+    let (_, folder) = after_a_restore(&mut world, &mut witnesses, 3).await;
     let world = Arc::new(world);
     let running = |arguments: &'static [&'static str]| {
         let world = Arc::clone(&world);

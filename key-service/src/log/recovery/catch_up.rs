@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Entries written at once.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 128;
 /// How often a witness may correct what we think it knows.
 const MAX_CORRECTIONS: usize = 4;
 
