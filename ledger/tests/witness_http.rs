@@ -366,6 +366,33 @@ fn what_was_cosigned_is_on_the_disk_before_anybody_hears_of_it() {
     );
 }
 
+/// Anybody may show a checkpoint that the log published. That must not keep the disk, and with it the log, waiting.
+#[test]
+fn the_same_again_in_the_same_second_is_not_written_again() {
+    let home = Home::new();
+    let log = log_of("example.com/log", 20);
+    let clock = Arc::new(AtomicU64::new(1000));
+    let read = Arc::clone(&clock);
+    let witness = home
+        .open(&[&log])
+        .unwrap()
+        .with_clock(move || Some(read.load(Ordering::SeqCst)));
+    let state = home.state_of(&log);
+    // Written by renaming: another file each time. An open one keeps its number from being given to another.
+    let open = || fs::File::open(&state).unwrap();
+    let number = |file: &fs::File| std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
+    let first = say(&witness, &log.request(0, 3));
+    let written = open();
+    assert_eq!(say(&witness, &log.request(3, 3)), first);
+    assert_eq!(number(&open()), number(&written), "written again");
+    clock.store(1001, Ordering::SeqCst);
+    assert_ne!(say(&witness, &log.request(3, 3)), first);
+    let later = open();
+    assert_ne!(number(&later), number(&written), "a later time is kept");
+    assert_eq!(say(&witness, &log.request(3, 4)).status(), 200);
+    assert_ne!(number(&open()), number(&later), "a larger tree is kept");
+}
+
 #[test]
 fn nothing_is_cosigned_that_cannot_be_written_down() {
     let home = Home::new();

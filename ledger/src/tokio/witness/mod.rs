@@ -198,9 +198,14 @@ impl Witness {
                     .with_only(|line| watched.log.claims(line)),
             ),
         };
-        // If this fails, the old memory or the new one is on the disk, and no cosignature has left: both are true.
-        state::write(&watched.path, &next, &self.whose(watched)).map_err(Trouble::State)?;
-        *memory = next;
+        // What is on the disk already need not go there again: anybody may show a published checkpoint, as often as
+        // they like, and the log must not wait for the disk behind them.
+        let known = memory.note.is_some() && (memory.time, memory.seen) == (next.time, next.seen);
+        if !known {
+            // If this fails, the old memory or the new one is on the disk, and no cosignature has left: both are true.
+            state::write(&watched.path, &next, &self.whose(watched)).map_err(Trouble::State)?;
+            *memory = next;
+        }
         (self.observer)(&WitnessEvent::Cosigned {
             origin: watched.log.name(),
             size: seen.size,
