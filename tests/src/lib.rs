@@ -6,6 +6,7 @@
 //! - [`connection`]: the channel over a blocking socket.
 //! - [`relay`]: the hostile host. It records, and it misbehaves when told to.
 //! - [`policy_source`]: a source of policy that gives out what it likes.
+//! - [`peers`]: programs by other people.
 //! - [`canary`]: searching bytes for secrets.
 //! - [`statement`]: what clients state that are no agents.
 //! - [`random`]: the same changes in every run.
@@ -16,6 +17,7 @@ pub mod canary;
 pub mod connection;
 pub mod lab;
 pub mod operator;
+pub mod peers;
 pub mod policy_source;
 pub mod random;
 pub mod relay;

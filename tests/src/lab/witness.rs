@@ -21,14 +21,18 @@ pub struct Witness {
     again: Again,
 }
 
-/// How one is started again.
-struct Again {
-    folder: PathBuf,
-    program: PathBuf,
-    log_name: String,
-    arguments: Vec<String>,
+/// How one is started, and started again.
+pub struct Again {
+    /// Where.
+    pub folder: PathBuf,
+    /// The program.
+    pub program: PathBuf,
+    /// What it says goes to `folder/NAME.log`.
+    pub log_name: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
     /// What it says when it listens.
-    ready: &'static str,
+    pub ready: &'static str,
 }
 
 /// Makes a witness in a folder, once the key of the log is known.
@@ -53,15 +57,18 @@ pub fn ours(name: &str) -> MakeWitness {
             "--listen",
             &unix_address(&socket),
         ]);
-        let mut witness =
-            Witness::new(&format!("lab.example/{name}"), &key, &unix_address(&socket));
-        witness.again = Again {
-            folder: folder.to_owned(),
-            program,
-            log_name: name,
-            arguments,
-            ready: "witness listens on",
-        };
+        let mut witness = Witness::new(
+            &format!("lab.example/{name}"),
+            &key,
+            &unix_address(&socket),
+            Again {
+                folder: folder.to_owned(),
+                program,
+                log_name: name,
+                arguments,
+                ready: "witness listens on",
+            },
+        );
         witness.start();
         witness
     })
@@ -79,21 +86,15 @@ pub fn make_key(folder: &Path, program: &Path, name: &str) -> String {
 }
 
 impl Witness {
-    /// A witness that is somebody else's to run.
+    /// A witness that does not run yet.
     #[must_use]
-    pub fn new(name: &str, key: &str, address: &str) -> Self {
+    pub fn new(name: &str, key: &str, address: &str, again: Again) -> Self {
         Self {
             name: name.to_owned(),
             key: key.to_owned(),
             address: address.to_owned(),
             process: None,
-            again: Again {
-                folder: PathBuf::new(),
-                program: PathBuf::new(),
-                log_name: String::new(),
-                arguments: Vec::new(),
-                ready: "",
-            },
+            again,
         }
     }
 
