@@ -59,7 +59,7 @@
 //! Every refusal is a [`LogError`]: a closed [`LogReason`] with a stable id, and words for people.
 //! Without features nothing here opens a file or a socket or reads a clock; only
 //! [`SigningKey::generate`] asks the operating system for a random key. Everything that is read
-//! has a bound, and nothing recurses.
+//! has a bound, and nothing recurses deeper than entries nest: five objects or lists.
 //!
 //! # Features
 //!
