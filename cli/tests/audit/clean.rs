@@ -1,0 +1,219 @@
+//! A log with an entry of every kind, in which nothing is wrong.
+
+use std::collections::BTreeMap;
+
+use narthex_ledger::{
+    Entry, EvidenceKind, KeyState, LostKey, PurgeEntry, RestoreEntry, SummaryEntry,
+};
+use narthex_policy::{KeyOperation, ReleaseStatus};
+
+use crate::fixture::{Asking, Project, accepted, change, database, exceptions, refused};
+
+/// Every kind of entry, accepted and refused.
+pub(crate) fn everything() -> Project {
+    let mut project = Project::new();
+    project.read_order("carol", accepted());
+    project.write_order("carol", &["alice"], &["alice"], accepted());
+    project.release(Asking::new(1));
+    project.statement(101, |_| {});
+    project.next_bundle(project.time + 80 * 86_400_000, &["alice", "bob"]);
+    project.current();
+    project.release_statement("2", ReleaseStatus::Current, "shop 2");
+    project.release(Asking::new(2));
+    project.release(Asking {
+        image: "shop 2".to_owned(),
+        ..Asking::new(3)
+    });
+    let rotate = KeyOperation::Rotate { key: database() };
+    project.administer(rotate, "dave", &[], vec![change(2, KeyState::Enabled)]);
+    project.release(Asking {
+        version: Some(2),
+        ..Asking::new(4)
+    });
+    let disable = KeyOperation::Disable {
+        key: database(),
+        version: 2,
+    };
+    project.administer(
+        disable.clone(),
+        "dave",
+        &[],
+        vec![change(2, KeyState::Disabled)],
+    );
+    project.release(Asking {
+        version: Some(2),
+        decision: refused("key.disabled"),
+        ..Asking::new(5)
+    });
+    project.administered(disable, "dave", &[], vec![], refused("key.state"), |_| {});
+    let enable = KeyOperation::Enable {
+        key: database(),
+        version: 2,
+    };
+    project.administered(
+        enable.clone(),
+        "dave",
+        &[],
+        vec![],
+        refused("order.under_approved"),
+        |_| {},
+    );
+    project.administer(
+        enable,
+        "dave",
+        &["alice"],
+        vec![change(2, KeyState::Enabled)],
+    );
+    project.administer(KeyOperation::List, "dave", &[], vec![]);
+    project.administer(KeyOperation::BackUp, "dave", &[], vec![]);
+    project.administer(KeyOperation::RotateRootKey, "dave", &["bob"], vec![]);
+    project.read_order("dave", refused("order.role"));
+    project.write_order("alice", &["alice"], &[], refused("order.self_approval"));
+    project.stop_statement("2");
+    project.current();
+    project.release(Asking {
+        image: "shop 2".to_owned(),
+        decision: refused("release.stopped"),
+        edit_entry: Box::new(|entry| entry.release = None),
+        ..Asking::new(6)
+    });
+    project.statement(102, |_| {});
+    let time = project.time;
+    project.append(Entry::Summary(SummaryEntry {
+        time,
+        counts: BTreeMap::from([("channel.handshake".to_owned(), 7)]),
+        from: time - 1000,
+        to: time,
+    }));
+    let size = project.log.checkpoint().size;
+    project.append(Entry::Restore(RestoreEntry {
+        time,
+        from_size: size - 2,
+        to_size: size,
+        lost: vec![LostKey {
+            name: "database".to_owned(),
+            version: 2,
+        }],
+    }));
+    project.release(Asking {
+        version: Some(2),
+        decision: refused("key.retired"),
+        ..Asking::new(7)
+    });
+    project
+}
+
+#[test]
+fn a_clean_log_gives_no_exception() {
+    let mut project = everything();
+    let (code, report) = project.report();
+    assert_eq!(exceptions(&report), [], "{report:#}");
+    assert_eq!(code, 0);
+    assert_eq!(report["verdict"], "no-exceptions");
+    let tested: BTreeMap<&str, u64> = report["claims"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|claim| claim["checks"].as_array().unwrap())
+        .map(|check| {
+            (
+                check["id"].as_str().unwrap(),
+                check["tested"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    // What there is nothing of in this log, or was not asked for.
+    let untested: Vec<&str> = tested
+        .iter()
+        .filter(|(_, count)| **count == 0)
+        .map(|(id, _)| *id)
+        .collect();
+    assert_eq!(
+        untested,
+        [
+            "audit.log.epoch",
+            "audit.log.older",
+            "audit.policy.directory"
+        ]
+    );
+    assert_eq!(tested["audit.release.document"], 4);
+    assert_eq!(tested["audit.refusal.release"], 3);
+    assert_eq!(tested["audit.refusal.order"], 2);
+    assert_eq!(tested["audit.refusal.administration"], 2);
+    assert_eq!(tested["audit.statement.document"], 2);
+    let gaps: Vec<&str> = report["not_shown"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gap| gap["id"].as_str().unwrap())
+        .collect();
+    for expected in [
+        "gap.development_root",
+        "gap.root_key_file",
+        "gap.service_host",
+        "gap.summarised_refusals",
+        "gap.uncommitted_keys",
+    ] {
+        assert!(gaps.contains(&expected), "{expected} is not among {gaps:?}");
+    }
+    let verdicts: Vec<&str> = report["claims"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|claim| claim["verdict"].as_str().unwrap())
+        .collect();
+    let (yes, no) = ("shown", "not shown");
+    assert_eq!(verdicts, [no, yes, no, yes, no, yes, yes, no]);
+}
+
+/// The text for people says the same, and never the one word.
+#[test]
+fn the_text_is_for_people() {
+    let mut project = everything();
+    let output = project.audit("--assume root-key-apart");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("C4 SHOWN: A change to actions"), "{text}");
+    assert!(text.contains("C5 SHOWN: "), "{text}");
+    assert!(
+        text.contains("on the auditor's word: the root key"),
+        "{text}"
+    );
+    assert!(!text.to_lowercase().contains("compliant"));
+}
+
+#[test]
+fn purged_evidence_is_not_shown_and_no_exception() {
+    let mut project = Project::new();
+    let order = project.read_order("carol", accepted());
+    project.release(Asking::new(1));
+    let before = project.time + 1;
+    project.read_order("carol", accepted());
+    for index in [order, order + 1] {
+        project.forget(index);
+    }
+    let time = project.time;
+    project.append(Entry::Purge(PurgeEntry {
+        time,
+        before,
+        kinds: vec![EvidenceKind::KeyRequest, EvidenceKind::Order],
+        count: 2,
+    }));
+    let (code, report) = project.report();
+    assert_eq!(exceptions(&report), []);
+    assert_eq!(code, 0);
+    let gaps = report["not_shown"].as_array().unwrap();
+    let purged = gaps
+        .iter()
+        .find(|gap| gap["id"] == "gap.purged_evidence")
+        .unwrap();
+    assert_eq!(purged["count"], 2);
+    let check = |id: &str| {
+        let claims = report["claims"].as_array().unwrap().iter();
+        let mut checks = claims.flat_map(|claim| claim["checks"].as_array().unwrap());
+        checks.find(|check| check["id"] == id).unwrap().clone()
+    };
+    assert_eq!(check("audit.order.authorised")["not_verified"], 1);
+    assert_eq!(check("audit.release.document")["not_verified"], 1);
+    assert_eq!(check("audit.order.authorised")["tested"], 1);
+}
