@@ -37,6 +37,7 @@ impl LogSide {
                 .map_err(|error| StartError::ListenLog(text.clone(), error))?;
             listeners.push(listener);
         }
+        warn_about_strangers(config, service);
         let mut cosigner =
             Cosigner::new(Arc::clone(service), &witnesses).map_err(StartError::Trust)?;
         if !cosigner.confirm().await.map_err(StartError::Log)? {
@@ -57,6 +58,20 @@ impl LogSide {
             .filter_map(|listener| listener.local_address().ok())
             .filter_map(|address| address.to_string().parse().ok())
             .collect()
+    }
+}
+
+/// A name that is written otherwise than in the bundle would go unnoticed until the quorum is missing.
+fn warn_about_strangers(config: &Config, service: &Service) {
+    let lineage = service.lineage.get();
+    let known = lineage.ledger().map_or(&[][..], |ledger| &ledger.witnesses);
+    for name in config.ledger.witnesses.keys() {
+        if !known.iter().any(|witness| witness.name() == name) {
+            tracing::warn!(
+                witness = name,
+                "[ledger.witnesses] has an address of a witness that the bundle in force does not name"
+            );
+        }
     }
 }
 
