@@ -12,6 +12,11 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use narthex_agent::ipc::{FromGate, encode};
+use narthex_ledger::mock::MockLog;
+use narthex_ledger::{
+    AddCheckpoint, BootId, CurrentEntry, Decision, Digest384, Entry, Evidence, OrderEntry,
+    OrderScope, PersonId, SaltedEvidence, encode_entries,
+};
 use narthex_nsm::mock::mint::{DevelopmentAuthority, DocumentRecipe};
 use narthex_nsm::wire::encode_request;
 use narthex_nsm::{AttestationRequest, Request};
@@ -132,6 +137,89 @@ fn main() {
             encode(&FromGate::Closed { connection: 7 }),
         ],
     );
+    write_log_seeds(&write);
+}
+
+/// A small log with an entry of some kinds, and everything that can be asked about it.
+fn write_log_seeds(write: &impl Fn(&str, Vec<Vec<u8>>)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut log = MockLog::create(folder.path(), "log.example/seeds", 2).expect("a log");
+    let order = Evidence::order(b"the order", b"a signature", &[b"an approval"]);
+    let order = SaltedEvidence::new(order.expect("evidence")).expect("a salt");
+    let current = CurrentEntry {
+        time: NOW,
+        bundle: Digest384::of(b"a bundle"),
+        version: 3,
+    };
+    let scope = OrderScope::Write {
+        action: "shutdown".to_owned(),
+        enclave: "i-0123456789abcdef0-enc0123456789abcdef".to_owned(),
+        boot: BootId([7; 16]),
+    };
+    let entry = OrderEntry {
+        time: NOW,
+        decision: Decision::Accepted,
+        order: Digest384::of(b"the order"),
+        evidence: order.digest(),
+        requester: Some(PersonId::of(&[5; 32], "olga")),
+        approvers: vec![PersonId::of(&[5; 32], "bob")],
+        scope: Some(scope),
+        bundle: 3,
+    };
+    let current_extra = current.extra().to_bytes().expect("an extra");
+    let order_extra = entry.extra(order.salt).to_bytes().expect("an extra");
+    let entries = [Entry::Order(entry), Entry::Current(current)];
+    let leaves: Vec<Vec<u8>> = entries
+        .iter()
+        .map(|entry| entry.to_leaf().expect("a leaf"))
+        .collect();
+    for leaf in &leaves {
+        log.append_leaf(leaf).expect("appended");
+    }
+    let note = log.publish(NOW / 1000).expect("published");
+    let trust = log.trust(1).expect("a policy").to_string();
+    let proof = log
+        .prove(1, Some(current_extra.clone()))
+        .expect("a proof")
+        .to_string();
+    let request = AddCheckpoint {
+        old_size: 0,
+        proof: Vec::new(),
+        checkpoint: note.clone(),
+    };
+    let texts = [
+        note.to_string(),
+        proof.clone(),
+        request.to_body(),
+        "epoch/1/tile/0/x001/067.p/5".to_owned(),
+        log.key().verifier_key().to_string(),
+        trust.clone(),
+        note.text().to_owned(),
+        "http://127.0.0.1:7080/prefix".to_owned(),
+    ];
+    let texts = (0..)
+        .zip(&texts)
+        .map(|(which, text)| with_first(which, text.as_bytes()));
+    write("log_texts", texts.collect());
+    let bundle = with_first(1, &encode_entries(&leaves).expect("a bundle"));
+    let pieces = [
+        (0, leaves[0].clone()),
+        (0, leaves[1].clone()),
+        (1, bundle),
+        (2, order.to_bytes()),
+        (3, current_extra),
+        (4, order_extra),
+        (
+            5,
+            br#"{"boot_bundle":2,"in_force":3,"release":"shop 1","salt":""}"#.to_vec(),
+        ),
+    ];
+    let pieces = pieces
+        .iter()
+        .map(|(which, bytes)| with_first(*which, bytes));
+    write("log_entries", pieces.collect());
+    let judged = [trust.as_bytes(), &leaves[1], proof.as_bytes()].join(&0);
+    write("log_trust", vec![judged]);
 }
 
 fn write_one(folder: &Path, number: usize, seed: &[u8]) {
