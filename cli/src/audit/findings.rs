@@ -176,6 +176,11 @@ impl Findings {
         self.gaps(gap, 1);
     }
 
+    /// Notes that something is not shown, however often it comes up.
+    pub(crate) fn gap_once(&mut self, gap: Gap) {
+        self.gaps.entry(gap).or_insert(1);
+    }
+
     /// Notes that something is not shown, `count` times.
     pub(crate) fn gaps(&mut self, gap: Gap, count: u64) {
         if count > 0 {

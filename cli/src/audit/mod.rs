@@ -32,7 +32,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use narthex_ledger::tokio::EarlierEpoch;
-use narthex_ledger::{LogError, LogReader, LogStore, MAX_NOTE, SignedNote};
+use narthex_ledger::{LogError, LogReader, LogStore, MAX_NOTE, SignedNote, TrustedCheckpoint};
 
 use crate::commands::audit::Arguments;
 use crate::exit::Exit;
@@ -47,7 +47,8 @@ use crate::output::Output;
 use check::Check;
 use claim::Gap;
 use findings::Fault;
-use report::Report;
+use lineage::PolicyState;
+use report::{Report, Sources};
 use walk::{Tree, Walk};
 
 /// `narthex audit`.
@@ -66,12 +67,16 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     }
     through_all(&log, &mut walk)?;
     walk.finish();
-    at_the_end(&log, &mut walk);
+    let head = at_the_end(&log, &mut walk);
+    let sources = Sources {
+        log: &log,
+        head: &head,
+        anchors: &anchors,
+    };
     let report = Report::new(
         arguments,
-        &log,
+        &sources,
         &walk,
-        &anchors,
         began.elapsed(),
         now_unix_millis()?,
     );
@@ -124,22 +129,38 @@ fn through_all(log: &OpenLog, walk: &mut Walk<'_>) -> Outcome<()> {
     outcome.map_err(|error| log.failure(&error))
 }
 
-/// What the newest bundle says about the log, and the reader's own directory about the policy.
-fn at_the_end(log: &OpenLog, walk: &mut Walk<'_>) {
+/// What the newest bundle says about the log, and the reader's own directory about the policy. Gives back the
+/// checkpoint with the cosignatures of the witnesses that this bundle names.
+fn at_the_end(log: &OpenLog, walk: &mut Walk<'_>) -> TrustedCheckpoint {
+    let mut head = log.head.clone();
     let Some(state) = walk.state.clone() else {
-        return;
+        return head;
     };
     if let Some(ledger) = &state.policy.bundle().ledger {
-        let note = log.head.note();
-        let outcome = match trust_of(ledger) {
-            Ok(trust) => trust
-                .check(note)
-                .map(drop)
-                .map_err(|error| Fault::from(&error)),
-            Err(failure) => Err(Fault::new("log.policy", failure)),
-        };
-        walk.findings.put(Check::LogQuorum, None, outcome);
+        match trust_of(ledger) {
+            Err(failure) => {
+                let fault = Fault::new("log.policy", failure);
+                walk.findings.fail(Check::LogQuorum, None, fault);
+            }
+            Ok(trust) => {
+                let note = log.head.note();
+                let outcome = trust.check(note);
+                // Without a quorum, those that did cosign are still worth showing.
+                if let Ok(found) = outcome.clone().or_else(|_| trust.check_log_only(note)) {
+                    head = found;
+                }
+                let outcome = outcome.map(drop).map_err(|error| Fault::from(&error));
+                walk.findings.put(Check::LogQuorum, None, outcome);
+            }
+        }
     }
+    walk.not_in_the_future(&head);
+    compare_directory(log, &state, walk);
+    head
+}
+
+/// The bundles of the reader's policy directory must be those of the log.
+fn compare_directory(log: &OpenLog, state: &PolicyState, walk: &mut Walk<'_>) {
     let Some(held) = &log.relying.held else {
         return;
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use narthex_ledger::TrustedCheckpoint;
 use narthex_verifier::{AnchorKind, TrustAnchors};
 
 use super::activity::Activity;
@@ -46,15 +47,25 @@ pub(crate) struct Report<'a> {
     pub(crate) milliseconds: u64,
 }
 
+/// What was read.
+pub(crate) struct Sources<'a> {
+    /// The log.
+    pub(crate) log: &'a OpenLog,
+    /// Its checkpoint, with the cosignatures that count.
+    pub(crate) head: &'a TrustedCheckpoint,
+    /// Who signs documents.
+    pub(crate) anchors: &'a TrustAnchors,
+}
+
 impl<'a> Report<'a> {
     pub(crate) fn new(
         arguments: &Arguments,
-        log: &'a OpenLog,
+        sources: &Sources<'a>,
         walk: &'a Walk<'_>,
-        anchors: &TrustAnchors,
         took: Duration,
         made: u64,
     ) -> Self {
+        let Sources { log, head, anchors } = *sources;
         let checkpoint = log.head.checkpoint();
         let state = walk.state.as_ref();
         let mut assumed = arguments.assume.clone();
@@ -66,7 +77,7 @@ impl<'a> Report<'a> {
             origin: &checkpoint.origin,
             entries: walk.entries,
             root: checkpoint.root.to_base64(),
-            cosigned: log.head.cosignatures(),
+            cosigned: head.cosignatures(),
             epochs: log.relying.earlier.len().saturating_add(1),
             bundle: state.map(|state| (state.policy.version(), state.policy.digest().to_string())),
             genesis: state.map(|state| (state.genesis.to_string(), arguments.genesis.is_some())),

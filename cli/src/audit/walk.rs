@@ -142,9 +142,7 @@ impl<'a> Walk<'a> {
                 self.batch(&reader, &mut batch)?;
             }
         }
-        self.batch(&reader, &mut batch)?;
-        self.not_in_the_future(tree);
-        Ok(())
+        self.batch(&reader, &mut batch)
     }
 
     /// Judges a batch, in parallel where that pays, then takes the results in order.
@@ -226,9 +224,9 @@ impl<'a> Walk<'a> {
         self.last_time = self.last_time.max(time);
     }
 
-    /// The witnesses saw it, so it was there by then.
-    fn not_in_the_future(&mut self, tree: &Tree<'_>) {
-        let Some(seen) = tree.head.seen_at() else {
+    /// The witnesses saw all of it, so all of it was there by then.
+    pub(crate) fn not_in_the_future(&mut self, head: &TrustedCheckpoint) {
+        let Some(seen) = head.seen_at() else {
             return;
         };
         let seen = seen.saturating_mul(1000);
@@ -327,7 +325,7 @@ impl<'a> Walk<'a> {
             None => self.findings.gap(Gap::PolicyBroken),
             Some(state) => {
                 for gap in state.gaps() {
-                    self.findings.gap(gap);
+                    self.findings.gap_once(gap);
                 }
             }
         }

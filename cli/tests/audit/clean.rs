@@ -217,3 +217,107 @@ fn purged_evidence_is_not_shown_and_no_exception() {
     assert_eq!(check("audit.release.document")["not_verified"], 1);
     assert_eq!(check("audit.order.authorised")["tested"], 1);
 }
+
+/// Whoever has a policy directory sees names, and has it compared with the log.
+#[test]
+fn a_policy_directory_names_people_and_is_compared() {
+    let mut project = Project::new();
+    project.write_policy_directory();
+    let order = project.write_order("carol", &["alice"], &["bob"], accepted());
+    let output = project.audit("--json --policy policy");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = exceptions(&report);
+    assert_eq!(
+        found,
+        [(
+            "audit.order.entry".to_owned(),
+            Some(order),
+            "entry.differs".to_owned()
+        )]
+    );
+    assert!(
+        report
+            .to_string()
+            .contains("the entry says bob, its evidence alice"),
+        "{report:#}"
+    );
+    let without = project.audit("--json");
+    assert!(!String::from_utf8(without.stdout).unwrap().contains("alice"));
+}
+
+/// A bundle in the directory that the log never had.
+#[test]
+fn a_policy_directory_that_knows_more_than_the_log() {
+    let mut project = Project::new();
+    project.write_policy_directory();
+    let text = project.successor_text(project.time + 86_400_000);
+    let file = project.sign(text, narthex_policy::Namespace::Policy, &["alice", "bob"]);
+    project.write_bundle(2, &file);
+    let output = project.audit("--json --policy policy");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        exceptions(&report),
+        [(
+            "audit.policy.directory".to_owned(),
+            None,
+            "bundle.not_in_log".to_owned()
+        )]
+    );
+}
+
+/// A checkpoint that was kept must be the log's beginning; one of another log is an exception.
+#[test]
+fn a_kept_checkpoint_is_compared() {
+    let mut project = Project::new();
+    let kept = project.log.publish(project.time / 1000 + 1).unwrap();
+    std::fs::write(project.path("kept"), kept.to_string()).unwrap();
+    project.read_order("carol", accepted());
+    let output = project.audit("--json --older kept");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(exceptions(&report), []);
+    let mut other = Project::new();
+    let foreign = other.log.publish(other.time / 1000 + 1).unwrap();
+    std::fs::write(project.path("kept"), foreign.to_string()).unwrap();
+    let output = project.audit("--json --older kept");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        exceptions(&report),
+        [(
+            "audit.log.older".to_owned(),
+            None,
+            "log.signature".to_owned()
+        )]
+    );
+}
+
+/// Too few witnesses have cosigned, by the log's own newest bundle.
+#[test]
+fn a_log_that_no_witness_saw() {
+    let mut project = Project::new();
+    project.log.publish_cosigned(&[None, None]).unwrap();
+    let output = project.audit_as_published("--json");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        exceptions(&report),
+        [("audit.log.quorum".to_owned(), None, "log.quorum".to_owned())]
+    );
+}
+
+/// The audit spans epochs: policy, keys and single use go on in the new log.
+#[test]
+fn epochs_are_one_log() {
+    let mut project = Project::new();
+    project.release(Asking::new(1));
+    let end = project.new_epoch();
+    project.current();
+    project.release(Asking {
+        edit_entry: Box::new(|entry| entry.boot_bundle = Some(1)),
+        ..Asking::new(2)
+    });
+    assert_eq!(project.exceptions(), []);
+    let (_, report) = project.report();
+    assert_eq!(report["log"]["epochs"], 2);
+    assert_eq!(report["log"]["entries"], end + 3);
+    let again = project.release(Asking::new(1));
+    project.assert_only("audit.release.once", again, "session.used");
+}

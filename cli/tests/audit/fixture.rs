@@ -321,6 +321,70 @@ impl Project {
         )
     }
 
+    /// The text of the next bundle.
+    pub(crate) fn successor_text(&self, expires: u64) -> String {
+        draft_successor(
+            &self.bundle.bytes,
+            UnixMillis(self.time),
+            UnixMillis(expires),
+            None,
+        )
+        .unwrap()
+    }
+
+    /// A policy directory with the first bundle.
+    pub(crate) fn write_policy_directory(&self) {
+        self.write_bundle(1, &self.bundle);
+    }
+
+    /// Puts a bundle into the policy directory.
+    pub(crate) fn write_bundle(&self, version: u64, file: &SignedFile) {
+        let folder = self.path("policy/bundles");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{version:04}.toml")), &file.bytes).unwrap();
+        for (name, signature) in ["alice", "bob"].iter().zip(&file.signatures) {
+            fs::write(
+                folder.join(format!("{version:04}.toml.{name}.sig")),
+                signature,
+            )
+            .unwrap();
+        }
+    }
+
+    /// Ends the log, and goes on in a new one with a bundle that says so. Gives back the old log's size.
+    pub(crate) fn new_epoch(&mut self) -> u64 {
+        self.log.publish(self.time / 1000 + 1).unwrap();
+        let old = self.log.checkpoint();
+        let old_key = self.log.key().verifier_key().to_string();
+        let key = LogKey::generate("keys.example/log-2", KeyKind::Log).unwrap();
+        let text = self.successor_text(self.time + 80 * DAY).replace(
+            &format!("log = \"{old_key}\""),
+            &format!("log = \"{}\"", key.verifier_key()),
+        );
+        let text = format!(
+            "{text}\n[[ledger.previous]]\nlog = \"{old_key}\"\nsize = {}\nroot = \"{}\"\n",
+            old.size,
+            old.root.to_base64()
+        );
+        let file = self.sign(text, Namespace::Policy, &["alice", "bob"]);
+        self.log.begin_epoch(key).unwrap();
+        self.version += 1;
+        (self.bundle_digest, self.bundle) = (file.digest(), file.clone());
+        let evidence = self.keep(Evidence::policy_file(&file.bytes, &file.signatures).unwrap());
+        let time = self.tick();
+        self.append(Entry::Epoch(narthex_ledger::EpochEntry {
+            time,
+            old_origin: old.origin,
+            old_size: old.size,
+            old_root: old.root,
+            bundle: Digest384::of(&file.bytes),
+            version: self.version,
+            evidence,
+            signers: vec![person("alice"), person("bob")],
+        }));
+        old.size
+    }
+
     pub(crate) fn current(&mut self) -> u64 {
         let entry = CurrentEntry {
             time: self.tick(),

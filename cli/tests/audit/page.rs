@@ -256,6 +256,9 @@ fn the_page_is_readable_at_every_width_light_and_dark() {
     ];
     let mut backgrounds = std::collections::BTreeSet::new();
     for (name, page) in &pages {
+        if let Some(to) = &screenshots {
+            fs::write(to.join(format!("{name}.html")), page).unwrap();
+        }
         for width in [1280, 400] {
             for dark in [false, true] {
                 let found = browser.measure(page, width, dark);

@@ -240,7 +240,7 @@ fn gap(html: &mut Html, gap: Gap, times: u64) {
         html.raw(" (").text(&grouped(times)).raw(" times)");
     }
     if gap.weight() == Weight::Decides {
-        html.raw(" <strong>so the claim is not shown</strong>");
+        html.raw("; <strong>so the claim is not shown</strong>");
     }
     html.raw("</li>\n");
 }
