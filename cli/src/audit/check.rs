@@ -71,7 +71,7 @@ checks! {
     StatementEntry = "audit.statement.entry", C6, "Every entry about a session statement says what the statement says";
     StatementChain = "audit.statement.chain", C6, "The decisions of each enclave only grow from statement to statement";
     StatementOnce = "audit.statement.once", C6, "No session's statement was recorded twice";
-    StatementLogCheck = "audit.statement.log_check", C6, "Every agent that spoke demands a proof of the log before it acts";
+    StatementLogRequired = "audit.statement.log_check", C6, "Every agent that spoke demands a proof of the log before it acts";
     RefusalRelease = "audit.refusal.release", C6, "Every refused request for keys was refused for the reason that its evidence gives";
 
     OrderAuthorised = "audit.order.authorised", C7, "Every accepted order was signed by a person whose role allows it, in time, and approved as the policy asked";

@@ -110,7 +110,9 @@ pub(crate) struct Project {
     boot_bundle: narthex_policy::Digest384,
     /// The time of the next entry.
     pub(crate) time: u64,
-    salt: u8,
+    /// How fast time passes.
+    pub(crate) seconds_between_entries: u64,
+    salt: u64,
     nonce: u8,
     serial: u64,
     decisions: u64,
@@ -192,6 +194,7 @@ impl Project {
             genesis: narthex_policy::Digest384([0; 48]),
             boot_bundle: narthex_policy::Digest384([0; 48]),
             time: BEGIN,
+            seconds_between_entries: 3600,
             salt: 0,
             nonce: 0,
             serial: 0,
@@ -216,13 +219,14 @@ impl Project {
 
     pub(crate) fn keep(&mut self, evidence: Evidence) -> EvidenceDigest {
         self.salt += 1;
-        let salt = Salt([self.salt; 32]);
+        let mut salt = Salt([0; 32]);
+        salt.0[..8].copy_from_slice(&self.salt.to_be_bytes());
         self.log.keep(&SaltedEvidence { salt, evidence }).unwrap()
     }
 
-    /// Lets time pass: an hour between entries.
+    /// Lets time pass.
     fn tick(&mut self) -> u64 {
-        self.time += 3_600_000;
+        self.time += self.seconds_between_entries * 1000;
         self.time
     }
 
@@ -730,6 +734,20 @@ impl Project {
     /// The same without publishing what was appended since.
     pub(crate) fn audit_as_published(&self, words: &str) -> std::process::Output {
         self.run(&self.genesis_hex(), words)
+    }
+
+    /// Publishes, and audits; the last line on standard error is `peak-kib N`.
+    pub(crate) fn audit_measured(&mut self) -> std::process::Output {
+        self.log.publish(self.time / 1000 + 1).unwrap();
+        let genesis = self.genesis_hex();
+        Command::new("/usr/bin/time")
+            .args(["-f", "peak-kib %M", env!("CARGO_BIN_EXE_narthex")])
+            .args(["audit", "log", "--root", "root.der", "--genesis", &genesis])
+            .current_dir(self.directory.path())
+            .env("HOME", self.directory.path())
+            .env_remove("XDG_STATE_HOME")
+            .output()
+            .unwrap()
     }
 
     /// Publishes, and audits with another first bundle.

@@ -5,6 +5,7 @@
 //! | `fixture.rs` | a project, its people, and the entries of its log |
 //! | `clean.rs` | a log with an entry of every kind, in which nothing is wrong |
 //! | `tampering.rs` | one test for each thing that can be wrong |
+//! | `load.rs` | large logs, by hand |
 //! | `page.rs` | the report as a page, in a browser |
 
 // Mock documents are trusted in development builds only.
@@ -19,5 +20,6 @@
 
 mod clean;
 mod fixture;
+mod load;
 mod page;
 mod tampering;

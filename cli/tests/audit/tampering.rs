@@ -188,7 +188,7 @@ fn keys_under_an_expired_policy() {
 #[test]
 fn a_bundle_put_in_force_after_its_end() {
     let mut project = Project::new();
-    let entry = project.next_bundle(project.time + 1800_000, &["alice", "bob"]);
+    let entry = project.next_bundle(project.time + 1_800_000, &["alice", "bob"]);
     project.assert_only("audit.policy.expired", entry, "bundle.expired");
 }
 

@@ -88,7 +88,7 @@ pub(super) fn judge(
     );
     notes.put(Check::StatementEntry, agrees(entry, session, &said));
     notes.put(
-        Check::StatementLogCheck,
+        Check::StatementLogRequired,
         match said.log_check {
             LogCheck::Required => Ok(()),
             // The list may grow; whatever is not this demand is weaker.
