@@ -455,6 +455,10 @@ fn entries_that_were_dropped_changed_or_reordered_are_noticed_by_every_reader() 
             .unwrap();
         let said = verify("exported");
         said.refused("log.entries");
+        let audit = [
+            "audit", "exported", "--policy", "policy", "--root", "root.der",
+        ];
+        lab.narthex(&audit).refused("log.entries");
         // Who reads single entries notices as well.
         let said = lab.log("search", "exported", &["--type", "order"]);
         assert_eq!(said.code, Some(1), "{name}: {said:#?}");
@@ -678,7 +682,13 @@ fn evidence_that_was_altered_or_taken_away_is_noticed() {
     assert_eq!(lab.write(&agent, Action::ReloadKeys, &["bob"]), "done");
     let exported = lab.export("exported");
     let verify = || lab.log("verify", "exported", &["--evidence"]);
+    let audit = || {
+        lab.narthex(&[
+            "audit", "exported", "--policy", "policy", "--root", "root.der",
+        ])
+    };
     verify().done();
+    audit().done();
     let mut pieces: Vec<_> = walk(&exported.join("evidence"));
     pieces.sort();
     assert!(pieces.len() >= 6, "{pieces:?}");
@@ -689,6 +699,7 @@ fn evidence_that_was_altered_or_taken_away_is_noticed() {
         bad[middle] ^= 1;
         fs::write(piece, &bad).unwrap();
         verify().refused("log.evidence");
+        audit().refused("log.evidence");
         fs::remove_file(piece).unwrap();
         verify().refused("log.evidence");
         fs::write(piece, &good).unwrap();
@@ -699,6 +710,7 @@ fn evidence_that_was_altered_or_taken_away_is_noticed() {
     fs::write(&pieces[0], &b).unwrap();
     fs::write(&pieces[1], &a).unwrap();
     verify().refused("log.evidence");
+    audit().refused("log.evidence");
 }
 
 fn walk(folder: &Path) -> Vec<std::path::PathBuf> {

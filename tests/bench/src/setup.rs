@@ -17,20 +17,29 @@ pub struct Setup {
     pub programs: PathBuf,
     /// The service's static key, hexadecimal.
     pub service_key: String,
+    /// The verifier key of its log.
+    pub log_key: String,
     /// The service.
     pub service: Child,
+    /// The witness of its log, if there is one.
+    witness: Option<Child>,
 }
 
 impl Drop for Setup {
     fn drop(&mut self) {
-        let _ = self.service.kill();
-        let _ = self.service.wait();
+        for child in [Some(&mut self.service), self.witness.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
 impl Setup {
-    /// Makes everything in a temporary folder.
-    pub fn new(programs: &Path) -> Self {
+    /// Makes everything in a temporary folder, with a witness that must cosign or without.
+    pub fn new(programs: &Path, witnessed: bool) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("narthex-bench")
             .tempdir()
@@ -49,35 +58,70 @@ impl Setup {
         }
         fs::write(
             path.join("service.toml"),
-            "insecure_without_ledger = true\ninsecure_development_root = \"root.der\"\n\
+            format!("insecure_development_root = \"root.der\"\n\
              [storage]\ndatabase = \"keys.sqlite\"\nroot_key = \"root.key\"\nstatic_key = \"static.key\"\n\
+             log_key = \"log.key\"\n\
+             [ledger.witnesses]\n\"bench.example/witness\" = \"unix:{}/witness.sock\"\n\
              [listen]\nkeys = [\"unix:keys.sock\"]\nadministration = \"unix:administration.sock\"\n\
-             policy = [\"unix:policy.sock\"]\nhttp = \"127.0.0.1:0\"\n[log]\nformat = \"text\"\nlevel = \"warn\"\n",
+             policy = [\"unix:policy.sock\"]\nsubmissions = \"unix:submissions.sock\"\nhttp = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"text\"\nlevel = \"warn\"\n", path.display()),
         )
         .expect("a configuration");
         let key = run(path, service, &["static-key", "--config", "service.toml"])
             .trim()
             .to_owned();
+        let log_key = [
+            "log-key",
+            "--config",
+            "service.toml",
+            "--origin",
+            "bench.example/log",
+        ];
+        let log_key = run(path, service, &log_key).trim().to_owned();
+        let mut witness = None;
+        let mut witness_options = vec!["--insecure-without-witnesses".to_owned()];
+        if witnessed {
+            let name = "bench.example/witness";
+            let make = ["log", "witness-key", "--name", name, "--out", "witness.key"];
+            let key = run(path, narthex, &make).trim().to_owned();
+            witness_options = vec!["--witness".to_owned(), key];
+            let address = format!("unix:{}", path.join("witness.sock").display());
+            let arguments = ["log", "witness", "--key", "witness.key", "--log", &log_key];
+            witness = Command::new(narthex)
+                .args(arguments)
+                .args(["--listen", &address])
+                .current_dir(path)
+                .stderr(Stdio::null())
+                .spawn()
+                .ok();
+            assert!(path_appears(&path.join("witness.sock")), "no witness");
+        }
+        let mut options: Vec<&str> = witness_options.iter().map(String::as_str).collect();
+        options.extend(["--log", &log_key]);
         run(
             path,
             narthex,
             &[
-                "policy",
-                "init",
-                "policy",
-                "--project",
-                "bench",
-                "--service-key",
-                &key,
-                "--reviewer",
-                "alice=alice.pub",
-                "--reviewer",
-                "bob=bob.pub",
-                "--operator",
-                "olga=olga.pub",
-                "--key-administrator",
-                "kim=kim.pub",
-            ],
+                &[
+                    "policy",
+                    "init",
+                    "policy",
+                    "--project",
+                    "bench",
+                    "--service-key",
+                    &key,
+                    "--reviewer",
+                    "alice=alice.pub",
+                    "--reviewer",
+                    "bob=bob.pub",
+                    "--operator",
+                    "olga=olga.pub",
+                    "--key-administrator",
+                    "kim=kim.pub",
+                ],
+                &options[..],
+            ]
+            .concat(),
         );
         let bundle = path.join("policy/bundles/0001.toml");
         let mut text = fs::read_to_string(&bundle).expect("a bundle");
@@ -205,7 +249,9 @@ impl Setup {
         Self {
             programs: programs.to_owned(),
             service_key: key,
+            log_key,
             service: running,
+            witness,
             folder,
         }
     }
@@ -213,6 +259,14 @@ impl Setup {
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Ends the service in good order.
+    pub fn stop(&mut self) {
+        let id = i32::try_from(self.service.id()).expect("a pid");
+        let signal = nix::sys::signal::Signal::SIGTERM;
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal);
+        let _ = self.service.wait();
     }
 
     /// The role of the mock enclaves.
