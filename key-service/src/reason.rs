@@ -47,6 +47,8 @@ reasons! {
     StatementOtherEnclave = "statement.other_enclave",
     /// The session statement names another boot bundle than PCR16 does.
     StatementOtherBundle = "statement.other_bundle",
+    /// The agent says that it acts without the log: it gets no key.
+    StatementWithoutLog = "statement.without_log",
     /// The document shows no PCR16: the enclave did not lock itself to a policy.
     BundleAbsent = "bundle.pcr16_absent",
     /// PCR16 is that of no bundle of this lineage.

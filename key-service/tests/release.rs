@@ -16,6 +16,7 @@ use std::time::Duration;
 use common::*;
 use narthex_channel::{
     Digest384, Message, ModuleId, Opening, RecipientKey,
+    diagnostics::LogCheck,
     keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope},
     policy::{PolicyAnswer, PolicyDelivery},
 };
@@ -116,6 +117,10 @@ async fn each_broken_rule_has_its_reason() {
         ("statement.other_bundle", |_, enclave| {
             enclave.edit_statement =
                 Box::new(|statement| statement.boot_bundle = Digest384::of(b"another"));
+        }),
+        ("statement.without_log", |_, enclave| {
+            enclave.edit_statement =
+                Box::new(|statement| statement.log_check = LogCheck::InsecureWithoutLedger);
         }),
         ("statement.malformed", |_, enclave| {
             enclave.edit_request = Box::new(|request| {

@@ -25,7 +25,7 @@ pub fn example_statement(module_id: &str, bundle: &[u8], version: u64) -> Sessio
         boot_bundle: digest,
         bundle_in_force: BundleInForce { digest, version },
         release: ReleaseState::Current,
-        log_check: LogCheck::InsecureWithoutLedger,
+        log_check: LogCheck::Required,
         decisions: Decisions::default(),
         chain_head: Digest384::ZERO,
         now: UnixMillis(0),

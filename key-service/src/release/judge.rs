@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use narthex_channel::{
     HandshakeHash, KeyName, Message, RecipientPublicKey,
-    diagnostics::SessionStatement,
+    diagnostics::{LogCheck, SessionStatement},
     keys::{KeyRequest, KeyRequestEnvelope, KeyWanted},
 };
 use narthex_ledger::{Decision, Evidence, ReleaseEntry, ReleasedKey, SessionHash};
@@ -262,6 +262,9 @@ fn grant(
         .session_statement()
         .map_err(|_| Reason::StatementMalformed)?;
     agree(&statement, appraised, &boot_bundle.digest)?;
+    if statement.log_check != LogCheck::Required {
+        return Err(Reason::StatementWithoutLog.into());
+    }
     let measurements = measurements(appraised)?;
     let policy = bench.lineage.policy();
     let now = to_policy_time(bench.now);
