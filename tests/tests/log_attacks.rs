@@ -233,7 +233,7 @@ fn a_frozen_or_foreign_word_about_the_policy_boots_nothing() {
         let reader = LogReader::open(&*store, &trust).expect("a cosigned log");
         let entries = lab.entries();
         let current = |entry: &Entry| match entry {
-            Entry::Current(entry) if entry.version == 3 => Some(entry.clone()),
+            Entry::Current(entry) if entry.version == 3 => Some(*entry),
             _ => None,
         };
         let index = entries
