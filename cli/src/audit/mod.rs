@@ -32,7 +32,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use narthex_ledger::tokio::EarlierEpoch;
-use narthex_ledger::{LogError, LogReader, LogStore, MAX_NOTE, SignedNote, TrustedCheckpoint};
+use narthex_ledger::{
+    LogError, LogReader, LogReason, LogStore, MAX_NOTE, SignedNote, Trust, TrustedCheckpoint,
+};
 
 use crate::commands::audit::Arguments;
 use crate::exit::Exit;
@@ -183,18 +185,48 @@ fn compare_directory(log: &OpenLog, state: &PolicyState, walk: &mut Walk<'_>) {
     }
 }
 
-/// Whether the log continues a checkpoint that somebody kept.
+/// Whether the log continues a checkpoint that somebody kept, of this epoch or an earlier one.
 fn continues(
     log: &OpenLog,
     reader: &LogReader<'_, dyn LogStore>,
     file: &Path,
 ) -> Outcome<Result<(), Fault>> {
     let text = read_text(file, MAX_NOTE)?;
-    let name = file.display();
-    let outcome = SignedNote::parse(&text)
-        .and_then(|note| log.relying.trust.check_log_only(&note))
+    let fault = |error: &LogError| {
+        Fault::new(
+            error.id(),
+            format_args!("{}: {}", file.display(), error.detail()),
+        )
+    };
+    let note = match SignedNote::parse(&text) {
+        Ok(note) => note,
+        Err(error) => return Ok(Err(fault(&error))),
+    };
+    for (number, epoch) in (0..).zip(&log.relying.earlier) {
+        let kept = Trust::new(epoch.log.clone(), Vec::new(), 0)
+            .and_then(|trust| trust.check_log_only(&note));
+        let Ok(kept) = kept else { continue };
+        let (store, head) = log.epoch(number)?;
+        let outcome = LogReader::at(&store, head).and_then(|reader| {
+            reader.check_extends(&kept)?;
+            match kept.checkpoint().size > epoch.size {
+                false => Ok(()),
+                true => Err(LogError::new(
+                    LogReason::Behind,
+                    format!(
+                        "the log had {} entries, and went on in a new epoch without the last {}",
+                        kept.checkpoint().size,
+                        kept.checkpoint().size.saturating_sub(epoch.size)
+                    ),
+                )),
+            }
+        });
+        return Ok(outcome.map_err(|error| fault(&error)));
+    }
+    let outcome = log
+        .relying
+        .trust
+        .check_log_only(&note)
         .and_then(|kept| reader.check_extends(&kept));
-    Ok(outcome.map_err(|error: LogError| {
-        Fault::new(error.id(), format_args!("{name}: {}", error.detail()))
-    }))
+    Ok(outcome.map_err(|error| fault(&error)))
 }

@@ -18,7 +18,7 @@ use super::activity::Activity;
 use super::check::Check;
 use super::claim::Gap;
 use super::findings::{Fault, Findings, Notes, Place};
-use super::judge::{Bench, Fetched, Later, fetch, groundless, judge};
+use super::judge::{Bench, DECIDED_BEFORE, Fetched, Later, fetch, groundless, judge};
 use super::lineage::{PolicyState, take_file};
 use crate::log::Progress;
 
@@ -502,8 +502,10 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Whether the bundle may be put in force; it was judged a moment before it was written down.
 fn not_expired(state: &PolicyState, at: UnixMillis) -> Result<(), Fault> {
-    match state.policy.is_expired(at) {
+    let judged = at.saturating_sub(DECIDED_BEFORE);
+    match state.policy.is_expired(judged) {
         false => Ok(()),
         true => Err(Fault::new(
             "bundle.expired",

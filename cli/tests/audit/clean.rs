@@ -321,3 +321,34 @@ fn epochs_are_one_log() {
     let again = project.release(Asking::new(1));
     project.assert_only("audit.release.once", again, "session.used");
 }
+
+/// A checkpoint of an epoch that ended counts, too.
+#[test]
+fn a_kept_checkpoint_of_an_earlier_epoch_is_compared() {
+    let mut project = Project::new();
+    let kept = project.log.publish(project.time / 1000 + 1).unwrap();
+    std::fs::write(project.path("kept"), kept.to_string()).unwrap();
+    project.new_epoch();
+    let output = project.audit("--json --older kept");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(exceptions(&report), []);
+}
+
+/// The same through a socket as from the folder.
+#[test]
+fn a_log_that_is_served_gives_the_same_report() {
+    let mut project = everything();
+    let (_, mut from_folder) = project.report();
+    let socket = project.path("log.sock");
+    let mut server = project.serve(&socket);
+    let output = project.audit_at(&format!("unix:{}", socket.display()), "--json");
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let mut served: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for report in [&mut from_folder, &mut served] {
+        report["log"]["source"].take();
+        report["made"].take();
+        report["milliseconds"].take();
+    }
+    assert_eq!(served, from_folder);
+}

@@ -757,8 +757,33 @@ impl Project {
     }
 
     fn run(&self, genesis: &str, words: &str) -> std::process::Output {
+        self.run_at("log", genesis, words)
+    }
+
+    /// Serves the log through a Unix socket until it is killed.
+    pub(crate) fn serve(&self, socket: &std::path::Path) -> std::process::Child {
+        let child = Command::new(env!("CARGO_BIN_EXE_narthex"))
+            .args(["log", "serve", "log", "--anyone", "--listen"])
+            .arg(format!("unix:{}", socket.display()))
+            .current_dir(self.directory.path())
+            .env("HOME", self.directory.path())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while !socket.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+
+    /// Audits the log at another address.
+    pub(crate) fn audit_at(&self, address: &str, words: &str) -> std::process::Output {
+        self.run_at(address, &self.genesis_hex(), words)
+    }
+
+    fn run_at(&self, address: &str, genesis: &str, words: &str) -> std::process::Output {
         Command::new(env!("CARGO_BIN_EXE_narthex"))
-            .args(["audit", "log", "--root", "root.der", "--genesis", genesis])
+            .args(["audit", address, "--root", "root.der", "--genesis", genesis])
             .args(words.split_whitespace())
             .current_dir(self.directory.path())
             .env("HOME", self.directory.path())

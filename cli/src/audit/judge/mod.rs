@@ -28,7 +28,7 @@ use super::findings::{Fault, Notes};
 use super::lineage::PolicyState;
 
 /// A decision is made a moment before its entry is written, and both wait for others in between.
-const DECIDED_BEFORE: Duration = Duration::from_secs(5);
+pub(crate) const DECIDED_BEFORE: Duration = Duration::from_secs(5);
 
 /// The entry's time, and a little before it.
 fn moments(time: u64) -> [UnixMillis; 2] {
