@@ -81,6 +81,7 @@ pub(crate) struct Asking {
     pub(crate) age: u64,
     pub(crate) edit: Box<dyn Fn(&mut DocumentRecipe)>,
     pub(crate) edit_entry: Box<dyn Fn(&mut ReleaseEntry)>,
+    pub(crate) edit_statement: Box<dyn Fn(&mut SessionStatement)>,
 }
 
 impl Asking {
@@ -93,6 +94,7 @@ impl Asking {
             age: 1000,
             edit: Box::new(|_| {}),
             edit_entry: Box::new(|_| {}),
+            edit_statement: Box::new(|_| {}),
         }
     }
 }
@@ -590,8 +592,11 @@ impl Project {
             age,
             edit,
             edit_entry,
+            edit_statement,
         } = asking;
         let time = self.tick();
+        let mut statement = self.session_statement();
+        edit_statement(&mut statement);
         let request = KeyRequest {
             suite: SealSuite::XWingHkdfSha256Aes256Gcm,
             recipient_key: RecipientPublicKey::from_bytes([1; 1216]),
@@ -599,7 +604,7 @@ impl Project {
                 name: narthex_channel::KeyName::new("database").unwrap(),
                 version,
             }],
-            statement: self.session_statement().to_bytes().unwrap().to_vec(),
+            statement: statement.to_bytes().unwrap().to_vec(),
         };
         let request = request.to_bytes().unwrap().to_vec();
         let hash = HandshakeHash::from_bytes(session);

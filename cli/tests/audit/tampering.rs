@@ -54,6 +54,18 @@ fn an_entry_that_names_another_enclave() {
 }
 
 #[test]
+fn a_key_for_an_agent_that_acts_without_the_log() {
+    let mut project = Project::new();
+    let entry = project.release(Asking {
+        edit_statement: Box::new(|statement| {
+            statement.log_check = narthex_channel::diagnostics::LogCheck::InsecureWithoutLedger;
+        }),
+        ..Asking::new(1)
+    });
+    project.assert_only("audit.release.granted", entry, "statement.without_log");
+}
+
+#[test]
 fn a_stranger_s_account() {
     let mut project = Project::new();
     let entry = project.release(Asking {

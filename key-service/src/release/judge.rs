@@ -262,9 +262,6 @@ fn grant(
         .session_statement()
         .map_err(|_| Reason::StatementMalformed)?;
     agree(&statement, appraised, &boot_bundle.digest)?;
-    if statement.log_check != LogCheck::Required {
-        return Err(Reason::StatementWithoutLog.into());
-    }
     let measurements = measurements(appraised)?;
     let policy = bench.lineage.policy();
     let now = to_policy_time(bench.now);
@@ -275,6 +272,9 @@ fn grant(
     );
     if let Ok(release) = policy.release_for(&measurements, now) {
         asker.release = Some(format!("{} {}", release.name, release.version));
+    }
+    if statement.log_check != LogCheck::Required {
+        return Err(Reason::StatementWithoutLog.into());
     }
     let mut granted = Vec::with_capacity(request.keys.len());
     for KeyWanted { name, version } in &request.keys {

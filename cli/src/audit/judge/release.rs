@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use narthex_channel::diagnostics::LogCheck;
 use narthex_channel::keys::{KeyRequest, KeyRequestEnvelope};
 use narthex_channel::{HandshakeHash, Message};
 use narthex_ledger::ReleaseEntry;
@@ -242,6 +243,12 @@ fn decide(
     let pcr4 = fields.pcr(PcrIndex::INSTANCE).and_then(to_pcr);
     if let Ok(found) = state.policy.release_for(&measurements, at) {
         *release = Some(format!("{} {}", found.name, found.version));
+    }
+    if statement.log_check != LogCheck::Required {
+        return Err(Fault::new(
+            "statement.without_log",
+            "the agent says that it acts without the log",
+        ));
     }
     for wanted in &asked.request.keys {
         let name = KeyName::new(wanted.name.as_str())
