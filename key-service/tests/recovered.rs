@@ -324,6 +324,7 @@ async fn a_signed_bundle_opens_a_new_epoch() {
         words.contains(&format!("size = {}", before.len())),
         "{words}"
     );
+    let used = world.request(&world.order(create("late")), KEEPER, &["alice"], None);
     let (opened, text) = open(&world, &previous(before.len(), &root)).await.unwrap();
     world.bundles.push(text.into_bytes());
     assert_eq!(
@@ -345,6 +346,12 @@ async fn a_signed_bundle_opens_a_new_epoch() {
     let running = world.start().await;
     let opened = world.ask(&world.enclave(), &["db"]).await.unwrap();
     assert_eq!(opened[0].version, 1);
+    // Used in an entry that is lost, or not: nobody knows.
+    assert_eq!(
+        world.send(&used).await.unwrap_err(),
+        "order.reused",
+        "an order of the time before"
+    );
     let address = HttpAddress::unix(world.path("log.sock"));
     let (new, old) = (
         trust(&world.log_key, &witnesses),

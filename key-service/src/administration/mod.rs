@@ -143,10 +143,16 @@ impl Service {
             now: to_policy_time(self.now()),
             genesis: &genesis,
         };
-        lineage
+        let authorised = lineage
             .policy()
             .authorise_administration(order, &context)
-            .map_err(|refusal| Refusal::from(&refusal))
+            .map_err(|refusal| Refusal::from(&refusal))?;
+        let AdministrationOrder { head, .. } = AdministrationOrder::parse_unverified(&order.bytes)
+            .map_err(|refusal| Refusal::from(&refusal))?;
+        if self.log.may_have_used(head.issued) {
+            return Err(narthex_policy::Reason::OrderReused.into());
+        }
+        Ok(authorised)
     }
 
     async fn carry_out(

@@ -34,7 +34,7 @@ mod witness;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use narthex_ledger::{LogError, Trust, VerifierKey};
+use narthex_ledger::{Entry, LogError, Trust, VerifierKey};
 use narthex_policy::Ledger;
 use tokio::sync::watch;
 
@@ -49,6 +49,7 @@ pub use self::{
     settings::LedgerConfig,
 };
 use crate::{
+    clock::UnixMillis,
     config::Config,
     refusals::Refusals,
     storage::{Epoch, Recorded, Store, StoreError},
@@ -69,6 +70,8 @@ pub(crate) struct Log {
     accepted_orders: Refusals,
     accepted_statements: Refusals,
     currency: Mutex<Option<Currency>>,
+    /// When the epoch that goes on began, if another was before it.
+    begun: Option<UnixMillis>,
 }
 
 impl Log {
@@ -89,6 +92,13 @@ impl Log {
             .min(config.limits.session() * 4 / 5);
         let views = Arc::new(Views::open(&config.storage, epochs)?);
         let epoch = views.newest_epoch().ok_or(StoreError::Stopped)?.clone();
+        let begun = match views.with(|view| view.leaves(&epoch, 0, 1))?.first() {
+            Some(leaf) => match Entry::from_leaf(leaf)? {
+                Entry::Epoch(first) => Some(UnixMillis(first.time)),
+                _ => None,
+            },
+            None => None,
+        };
         let proofs = Proofs::new(store.tree().clone(), Arc::clone(&views), epoch);
         Ok(Self {
             settings: settings.clone(),
@@ -99,7 +109,14 @@ impl Log {
             accepted_orders: Refusals::new(ACCEPTED_PER_MINUTE),
             accepted_statements: Refusals::new(ACCEPTED_PER_MINUTE),
             currency: Mutex::new(None),
+            begun,
         })
+    }
+
+    /// Whether an order may have been used in the part of an earlier epoch that is lost: an epoch is opened also when the
+    /// database was put back and there is no mirror, and then nobody knows.
+    pub(crate) fn may_have_used(&self, issued: narthex_policy::UnixMillis) -> bool {
+        self.begun.is_some_and(|begun| issued.as_millis() < begun.0)
     }
 
     /// Whether an entry stands in the epoch that goes on: the log of the bundle in force proves no other.

@@ -99,6 +99,10 @@ impl Service {
                     return self.refuse_order(&lineage, &order, (&refusal).into()).await;
                 }
             };
+            if self.log.may_have_used(admitted.order().head().issued) {
+                let reused = narthex_policy::Reason::OrderReused.into();
+                return self.refuse_order(&lineage, &order, reused).await;
+            }
             self.require_room(kind, &admitted.requester().fingerprint.to_string())?;
             let known = Known::admitted(&lineage, &admitted);
             let record = order_record(&lineage, &order, known, Decision::Accepted, now)
