@@ -24,6 +24,12 @@ impl Service {
         };
         loop {
             let now = self.now();
+            if !self.is_clock_confirmed(now) {
+                tracing::warn!(
+                    "no witness has confirmed the time since the clock changed: old evidence is kept until one has"
+                );
+                return;
+            }
             let before = now.0.saturating_sub(u64::from(days) * DAY_MILLIS);
             let purged = self
                 .store
@@ -38,6 +44,15 @@ impl Service {
                 }
             }
         }
+    }
+}
+
+impl Service {
+    /// Whether the newest agreement is of lately by this clock. Witnesses whose time is another than ours do not count for
+    /// one, so a clock that jumps years ahead deletes nothing.
+    fn is_clock_confirmed(&self, now: UnixMillis) -> bool {
+        let agreed = self.log.agreements.newest();
+        agreed.is_some_and(|agreed| now.0.abs_diff(agreed.at.0) <= DAY_MILLIS)
     }
 }
 
