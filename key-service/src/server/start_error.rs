@@ -3,8 +3,8 @@
 use narthex_channel::tokio::TransportError;
 
 use crate::{
-    log::LogStop, log_key::LogKeyError, root_key::RootKeyError, static_key::StaticKeyError,
-    storage::StoreError,
+    log::LogStop, log_key::LogKeyError, root_key::RootKeyError, secret_file::SecretFileError,
+    static_key::StaticKeyError, storage::StoreError,
 };
 
 /// Why the service does not start.
@@ -62,8 +62,23 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
+            Self::RootKey(error @ RootKeyError::File(SecretFileError::Missing(_))) => write!(
+                f,
+                "{error}; put the root key file of this database back. A new database and its root key are made by \
+                 `init`"
+            ),
             Self::RootKey(error) => error.fmt(f),
+            Self::StaticKey(error @ StaticKeyError::File(SecretFileError::Missing(_))) => write!(
+                f,
+                "{error}; put back the one that the bundle names, or make another with `static-key`, and put its \
+                 public half into the next bundle"
+            ),
             Self::StaticKey(error) => error.fmt(f),
+            Self::LogKey(error @ LogKeyError::File(SecretFileError::Missing(_))) => write!(
+                f,
+                "{error}; put back the one that signed the log so far. If it is lost, make another with `log-key`, and \
+                 begin a new epoch with `new-epoch` under a bundle that names it"
+            ),
             Self::LogKey(error) => error.fmt(f),
             Self::Lineage(refusal) => write!(f, "a stored policy file is refused: {refusal}"),
             Self::Address(address, id) => write!(f, "[listen] {address}: not an address ({id})"),

@@ -134,7 +134,8 @@ impl std::fmt::Display for StoreError {
             Self::PolicyMoved => f.write_str("the policy changed meanwhile"),
             Self::Failed(message) => write!(
                 f,
-                "the disk failed ({message}); nothing is decided until the service is started again"
+                "the disk failed, or has no room for SQLite's files ({message}); nothing is decided until the service \
+                 is started again"
             ),
             Self::Sqlite(message) => write!(f, "SQLite: {message}"),
             Self::Locked(path) => write!(
