@@ -99,17 +99,21 @@ impl Cosigner {
         Ok(cosigner)
     }
 
-    /// Shows what is durable to everybody, and waits until each has confirmed it or was asked in vain. Says whether
-    /// the quorum has confirmed it.
+    /// Shows what is durable to everybody, and waits until each has confirmed it or was asked in vain, twice as long as
+    /// one question may take at most. Says whether the quorum has confirmed it.
     ///
     /// # Errors
     ///
     /// [`LogStop`]: then nothing may be served.
     pub(crate) async fn confirm(&mut self) -> Result<bool, LogStop> {
+        let deadline = Instant::now() + self.service.log.settings.witness_timeout() * 2;
         self.begin();
         while !self.asking.is_empty() {
-            if let Some(replied) = self.asking.join_next().await {
-                self.replied(replied)?;
+            match tokio::time::timeout_at(deadline, self.asking.join_next()).await {
+                Ok(Some(replied)) => self.replied(replied)?,
+                Ok(None) => {}
+                // What is still being asked is taken in later.
+                Err(_elapsed) => break,
             }
             // Whoever corrected what we thought is asked again at once; whoever failed waits.
             self.begin();

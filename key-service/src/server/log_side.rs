@@ -35,6 +35,9 @@ impl LogSide {
             let listener = HttpListener::bind(&address)
                 .await
                 .map_err(|error| StartError::ListenLog(text.clone(), error))?;
+            if let Ok(address) = listener.local_address() {
+                tracing::info!(purpose = "log", %address, "listening");
+            }
             listeners.push(listener);
         }
         warn_about_strangers(config, service);
