@@ -180,10 +180,13 @@ impl<'a> Walk<'a> {
         if let Later::Absent(time, kind, _) = &later {
             self.absent.push((*time, *kind, place));
         }
-        self.account.enter(place, later, &mut self.findings);
+        // Once the policy is lost, states of keys are too: nothing is said about them any more.
+        if self.state.is_some() {
+            self.account.enter(place, later, &mut self.findings);
+        }
         match entry {
             Entry::Current(current) => self.current(place, current),
-            Entry::Restore(restore) => {
+            Entry::Restore(restore) if self.state.is_some() => {
                 self.account.restore(place, restore, &mut self.findings);
             }
             Entry::Purge(purge) => {
@@ -282,8 +285,9 @@ impl<'a> Walk<'a> {
         let mut all = true;
         for said in &entry.files {
             let Some(file) = self.file(reader, place, &said.evidence, &mut notes)? else {
-                all = false;
-                if said.kind == PolicyFileKind::Bundle {
+                if entry.decision.is_accepted() {
+                    // What it said is not known, so nothing after it can be judged without guessing.
+                    all = false;
                     state = None;
                     break;
                 }

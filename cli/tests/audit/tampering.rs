@@ -456,3 +456,32 @@ fn a_changed_entry_ends_the_audit() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(report["error"]["id"], "log.entries");
 }
+
+/// Nobody knows what an altered policy file said: one exception, and no guesses about what came after.
+#[test]
+fn an_altered_byte_of_a_release_statement() {
+    let mut project = Project::new();
+    let statement = project.release_statement("2", ReleaseStatus::Current, "shop 2");
+    project.current();
+    project.release(Asking {
+        image: "shop 2".to_owned(),
+        ..Asking::new(1)
+    });
+    project.alter(statement);
+    project.assert_only("audit.evidence.digest", statement, "log.evidence");
+    let (_, report) = project.report();
+    assert!(
+        report["not_shown"]
+            .to_string()
+            .contains("gap.policy_broken")
+    );
+    let verdicts: Vec<&str> = report["claims"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|claim| claim["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts[3], "not shown");
+    assert_eq!(verdicts[5], "exceptions");
+    assert_eq!(verdicts[6], "not shown");
+}
