@@ -152,10 +152,9 @@ impl<'a> Walk<'a> {
         batch: &mut Vec<(Place, Entry)>,
     ) -> Result<(), LogError> {
         let first_time = batch.first().map_or(0, |(_, entry)| entry.time());
-        let previous = self
-            .previous
-            .clone()
-            .filter(|(_, until)| first_time.saturating_sub(*until) <= POLICY_OVERLAP_MILLIS);
+        let previous = self.previous.clone().filter(|(_, until)| {
+            self.state.is_some() && first_time.saturating_sub(*until) <= POLICY_OVERLAP_MILLIS
+        });
         let state = self.state.clone();
         let states: Vec<&PolicyState> = state
             .iter()

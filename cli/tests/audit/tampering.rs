@@ -461,6 +461,7 @@ fn a_changed_entry_ends_the_audit() {
 #[test]
 fn an_altered_byte_of_a_release_statement() {
     let mut project = Project::new();
+    project.seconds_between_entries = 1;
     let statement = project.release_statement("2", ReleaseStatus::Current, "shop 2");
     project.current();
     project.release(Asking {
