@@ -126,8 +126,8 @@ impl Log {
     }
 
     /// What the HTTP server for readers reads from.
-    pub(crate) fn read_side(&self) -> ReadSide {
-        ReadSide::new(Arc::clone(&self.views), Arc::clone(&self.agreements))
+    pub(crate) fn read_side(&self, store: Store) -> ReadSide {
+        ReadSide::new(Arc::clone(&self.views), Arc::clone(&self.agreements), store)
     }
 }
 

@@ -1,13 +1,17 @@
 //! The log as readers see it: the layout of tlog-tiles, out of the database.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use narthex_ledger::{
     EvidenceDigest, Hash, LogStore, Resource, StoreError as LogStoreError, Tile, encode_entries,
 };
 
-use super::{agreement::Agreements, views::Views};
-use crate::storage::{CheckpointKind, Epoch, LogView, StoreError};
+use super::{
+    agreement::{Agreement, Agreements},
+    lock,
+    views::Views,
+};
+use crate::storage::{CheckpointKind, Epoch, LogView, Store, StoreError};
 
 /// Entries in a full bundle, hashes in a full tile.
 const WIDTH: u64 = 256;
@@ -16,11 +20,19 @@ const WIDTH: u64 = 256;
 pub(crate) struct ReadSide {
     views: Arc<Views>,
     agreements: Arc<Agreements>,
+    store: Store,
+    /// The newest agreement that is known to be in the database.
+    durable: Mutex<Option<Arc<Agreement>>>,
 }
 
 impl ReadSide {
-    pub(crate) fn new(views: Arc<Views>, agreements: Arc<Agreements>) -> Self {
-        Self { views, agreements }
+    pub(crate) fn new(views: Arc<Views>, agreements: Arc<Agreements>, store: Store) -> Self {
+        Self {
+            views,
+            agreements,
+            store,
+            durable: Mutex::new(None),
+        }
     }
 
     fn find(&self, epoch: &Epoch, resource: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
@@ -37,12 +49,15 @@ impl ReadSide {
     }
 
     /// Of a finished epoch the last one. Otherwise the newest that the witnesses agree on, as long as there is one:
-    /// readers are not shown what the log says to nobody else.
+    /// readers are not shown what the log says to nobody else. It is durable before a reader sees it: a log that shows
+    /// less after a crash than before it looks as if it was rolled back.
     fn checkpoint(&self, epoch: &Epoch) -> Result<Option<Vec<u8>>, StoreError> {
         if let Some(end) = &epoch.end {
             return Ok(Some(end.note.clone().into_bytes()));
         }
-        if let Some(agreement) = self.agreements.newest() {
+        if let Some(agreement) = self.agreements.newest()
+            && self.is_durable(epoch, &agreement)
+        {
             return Ok(Some(agreement.note.to_string().into_bytes()));
         }
         self.views.with(|view| {
@@ -56,6 +71,29 @@ impl ReadSide {
             };
             Ok(stored.map(|stored| stored.note.to_string().into_bytes()))
         })
+    }
+
+    /// Has an agreement written to the database unless it is there. If that fails, readers get the one that is.
+    fn is_durable(&self, epoch: &Epoch, agreement: &Arc<Agreement>) -> bool {
+        let mut durable = lock(&self.durable);
+        let size = agreement.size;
+        if durable.as_ref().is_some_and(|durable| durable.size == size) {
+            return true;
+        }
+        let (epoch, note) = (epoch.number, agreement.note.to_string());
+        let written = self
+            .store
+            .write_blocking(move |writing| writing.store_cosigned(epoch, size, &note));
+        match written {
+            Ok(()) => {
+                *durable = Some(Arc::clone(agreement));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(id = error.id(), %error, "a cosigned checkpoint could not be stored for readers");
+                false
+            }
+        }
     }
 
     fn evidence(&self, digest: &EvidenceDigest) -> Result<Option<Vec<u8>>, StoreError> {

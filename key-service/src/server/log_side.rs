@@ -95,7 +95,7 @@ pub(super) async fn serve_readers(
     if listeners.is_empty() {
         return;
     }
-    let store = Arc::new(service.log.read_side());
+    let store = Arc::new(service.log.read_side(service.store.clone()));
     let gate = Arc::new(PolicyGate(service));
     // The sender is dropped to stop: then `changed` ends with an error.
     let stop = async move { while stopped.changed().await.is_ok() {} };

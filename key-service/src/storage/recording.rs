@@ -143,12 +143,18 @@ impl Writing<'_> {
         }
     }
 
-    /// Puts the newest checkpoint with the witnesses' quorum in place of the one before.
+    /// Puts a checkpoint with the witnesses' quorum in place of the one before, unless that is larger: readers have seen
+    /// it.
     ///
     /// # Errors
     ///
-    /// What SQLite says.
+    /// [`StoreError::Altered`] when the one before is not what was written; what SQLite says.
     pub fn store_cosigned(&mut self, epoch: u32, size: u64, note: &str) -> Result<(), StoreError> {
+        let (log, kind) = (&self.state.log, CheckpointKind::Cosigned);
+        let before = checkpoint::find(self.connection, &log.epochs, kind)?;
+        if before.is_some_and(|before| before.epoch == epoch && before.checkpoint.size > size) {
+            return Ok(());
+        }
         checkpoint::put(self.connection, CheckpointKind::Cosigned, epoch, size, note)
     }
 

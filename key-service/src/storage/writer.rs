@@ -190,6 +190,28 @@ impl Store {
         answer.await.map_err(|_| StoreError::Stopped)?
     }
 
+    /// [`Self::write`] for a thread that may block: not one of the runtime's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    pub(crate) fn write_blocking<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Pending {
+            work: Some(work),
+            result: None,
+            reply,
+        };
+        self.jobs
+            .blocking_send(Box::new(job))
+            .map_err(|_| StoreError::Stopped)?;
+        answer.blocking_recv().map_err(|_| StoreError::Stopped)?
+    }
+
     /// Whether the disk failed, so that nothing is decided any more.
     #[must_use]
     pub fn has_failed(&self) -> bool {
