@@ -16,7 +16,9 @@ use common::*;
 use narthex_channel::keys::KeyOutcome;
 use narthex_key_service::{log::LogStop, server::Server};
 use narthex_ledger::{
-    Checkpoint, KeyKind, NoteSignature, Proof, SigningKey, Trust, TrustedCheckpoint, cosign,
+    Checkpoint, KeyKind, LogStore, NoteSignature, Proof, Resource, SignedNote, SigningKey, Trust,
+    TrustedCheckpoint, cosign,
+    tokio::{ClientLimits, HttpAddress, HttpLog},
 };
 use witnesses::Witnesses;
 
@@ -390,5 +392,39 @@ async fn other_witnesses_in_the_next_bundle_are_asked_at_once() {
         world.ask(&world.enclave(), &["db"]).await.ok()
     })
     .await;
+    running.stop().await;
+}
+
+/// How large the log is that readers see.
+async fn shown(world: &World) -> u64 {
+    let address = HttpAddress::unix(world.path("log.sock"));
+    let read = move || {
+        let log = HttpLog::new(address, None, ClientLimits::default()).unwrap();
+        let note = log.get(&Resource::Checkpoint).unwrap().unwrap();
+        let note = SignedNote::parse(std::str::from_utf8(&note).unwrap()).unwrap();
+        Checkpoint::parse(note.text()).unwrap().size
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_saw_is_still_shown_after_a_crash() {
+    let mut witnesses = Witnesses::new(1);
+    let world = world(&witnesses, 1, "anyone_may_read = true\n", FAST);
+    witnesses.start(0, &world.log_key).await;
+    let running = world.start().await;
+    with_key(&world).await;
+    world.ask(&world.enclave(), &["db"]).await.unwrap();
+    let seen = shown(&world).await;
+    // The files as a crash would leave them.
+    let files = ["keys.sqlite", "keys.sqlite-wal"].map(|name| world.path(name));
+    let left = files.each_ref().map(|path| std::fs::read(path).unwrap());
+    running.stop().await;
+    witnesses.stop(0).await;
+    for (path, bytes) in files.iter().zip(left) {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let running = world.start().await;
+    assert!(shown(&world).await >= seen, "the log seems rolled back");
     running.stop().await;
 }
