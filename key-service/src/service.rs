@@ -80,6 +80,8 @@ impl Service {
             Some("service.stopping")
         } else if !self.storage_works() {
             Some("storage.unavailable")
+        } else if self.store.is_full() {
+            Some("storage.full")
         } else if lineage.policy().is_expired(to_policy_time(self.now())) {
             Some("bundle.expired")
         } else {

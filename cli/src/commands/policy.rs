@@ -82,7 +82,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "NAME=PUBLIC_KEY_FILE", value_parser = parse_person)]
     pub(crate) key_administrator: Vec<(String, PathBuf)>,
 
-    /// The key service's public key, as `narthex-key-service init` prints it
+    /// The key service's public key, as `narthex-key-service static-key` prints it
     #[arg(long, value_name = "HEX", value_parser = parse_hex)]
     pub(crate) service_key: Option<std::vec::Vec<u8>>,
 

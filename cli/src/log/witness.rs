@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use narthex_ledger::WitnessAnswer;
 use narthex_ledger::tokio::{HttpListener, ServeLimits, ServeStatistics, Witness, WitnessEvent};
 use serde_json::json;
 
@@ -116,6 +117,21 @@ pub(super) fn ended(what: &str, statistics: &ServeStatistics, output: &Output) -
     Ok(Exit::Done)
 }
 
+/// The body of a 409 is a bare number, which a person would wonder about.
+fn why(answer: &WitnessAnswer) -> String {
+    match answer {
+        WitnessAnswer::Conflict { size } => {
+            format!(
+                "the request begins elsewhere than at the {size} entries that this witness remembers"
+            )
+        }
+        WitnessAnswer::SameSizeOtherRoot { size } => {
+            format!("another tree of {size} entries was cosigned here before")
+        }
+        other => other.body().trim_end().to_owned(),
+    }
+}
+
 /// Cosignatures and what speaks against a log; a stranger's malformed requests are only counted.
 fn tell(event: &WitnessEvent<'_>, output: &Output) {
     match event {
@@ -125,10 +141,7 @@ fn tell(event: &WitnessEvent<'_>, output: &Output) {
         WitnessEvent::Refused {
             origin: Some(origin),
             answer,
-        } => output.say(format_args!(
-            "narthex: refused {origin}: {}",
-            answer.body().trim_end()
-        )),
+        } => output.say(format_args!("narthex: refused {origin}: {}", why(answer))),
         WitnessEvent::Forked {
             origin,
             size,

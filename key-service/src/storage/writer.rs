@@ -12,11 +12,11 @@
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use narthex_ledger::{Hash, HashSource};
@@ -36,6 +36,8 @@ use crate::{
 
 /// Jobs that may wait; more make their senders wait.
 const QUEUE: usize = 1024;
+/// How long a service without room says so before it tries again.
+const FULL_FOR: Duration = Duration::from_secs(60);
 
 trait Job: Send {
     /// Does the work; `Err` asks for everything it did to be taken back.
@@ -81,6 +83,8 @@ where
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
     failed: Arc<AtomicBool>,
+    /// When a group was last lost because the disk or the database had no room; `None` after one that was written.
+    full: Arc<Mutex<Option<Instant>>>,
     published: watch::Receiver<Published>,
     tree: SharedTree,
 }
@@ -124,6 +128,7 @@ impl Store {
     ) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let failed = Arc::new(AtomicBool::new(false));
+        let full = Arc::new(Mutex::new(None));
         let newest = Arc::new(newest);
         let Place { epoch, .. } = state.log.place();
         let (publish, published) = watch::channel(Published {
@@ -138,6 +143,7 @@ impl Store {
             group_limit,
             metrics,
             failed: Arc::clone(&failed),
+            full: Arc::clone(&full),
             publish,
             tree: tree.clone(),
         };
@@ -148,6 +154,7 @@ impl Store {
         let store = Self {
             jobs,
             failed,
+            full,
             published,
             tree,
         };
@@ -212,6 +219,16 @@ impl Store {
         answer.blocking_recv().map_err(|_| StoreError::Stopped)?
     }
 
+    /// Whether a group was lost for want of room, within the last minute and with none written since. Nobody
+    /// asks a service that is not ready, so the minute is what finds out that there is room again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|since| since.elapsed() < FULL_FOR)
+    }
+
     /// Whether the disk failed, so that nothing is decided any more.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -231,6 +248,8 @@ struct Writer {
     group_limit: usize,
     metrics: Arc<Metrics>,
     failed: Arc<AtomicBool>,
+    /// When a group was last lost because the disk or the database had no room; `None` after one that was written.
+    full: Arc<Mutex<Option<Instant>>>,
     publish: watch::Sender<Published>,
     tree: SharedTree,
 }
@@ -268,7 +287,10 @@ impl Writer {
             if matches!(error, StoreError::Failed(_)) {
                 self.failed.store(true, Ordering::Release);
             }
-        } else {
+        }
+        *self.full.lock().unwrap_or_else(PoisonError::into_inner) =
+            matches!(result, Err(StoreError::Full)).then(Instant::now);
+        if result.is_ok() {
             self.metrics.group_written(group.len(), started.elapsed());
         }
         for job in group {

@@ -676,6 +676,7 @@ async fn a_full_database_refuses_and_recovers() {
     assert_eq!(error, StoreError::Full);
     assert_eq!(error.reason().id(), "storage.full");
     assert!(!opened.store.has_failed(), "there may be room later");
+    assert!(opened.store.is_full(), "and until then it says so");
     assert_eq!(read(&opened.store, "a", 1).await.unwrap(), secret("a", 1));
     let small = opened
         .store
