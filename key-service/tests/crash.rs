@@ -51,27 +51,21 @@ const ADMINISTRATORS: u32 = 3;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_nothing_answered_is_lost() {
     let mut ordeal = Ordeal::prepare(Disk::KeepsEverything).await;
-    for round in 0..25 {
-        ordeal.round(round).await;
-    }
+    ordeal.rounds().await;
     ordeal.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_unsynced_writes_nothing_answered_is_lost() {
     let mut ordeal = Ordeal::prepare(Disk::DropsUnsynced).await;
-    for round in 0..25 {
-        ordeal.round(round).await;
-    }
+    ordeal.rounds().await;
     ordeal.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_torn_unsynced_writes_nothing_answered_is_lost() {
     let mut ordeal = Ordeal::prepare(Disk::TearsUnsynced).await;
-    for round in 0..25 {
-        ordeal.round(round).await;
-    }
+    ordeal.rounds().await;
     ordeal.finish().await;
 }
 
@@ -115,6 +109,26 @@ impl Ordeal {
             answered: Arc::default(),
             hits: 0,
         }
+    }
+
+    /// Twenty-five kills, and more on a machine so busy that too little was under way when they hit.
+    async fn rounds(&mut self) {
+        for round in 0..100 {
+            if round >= 25 && self.saw_enough() {
+                return;
+            }
+            self.round(round).await;
+        }
+        panic!("a hundred kills, and hardly anything was under way");
+    }
+
+    fn saw_enough(&self) -> bool {
+        let answered = self.answered.lock().unwrap();
+        let Answered { releases, calls } = &*answered;
+        let rotations = calls
+            .iter()
+            .filter(|(_, answer)| answer.get("previous_root_key").is_some());
+        releases.len() > 25 && calls.len() > 25 && rotations.count() > 3 && self.hits > 25
     }
 
     async fn round(&mut self, round: u64) {
@@ -273,21 +287,6 @@ impl Ordeal {
                 std::mem::take(&mut answered.calls),
             )
         };
-        assert!(
-            releases.len() > 25 && calls.len() > 25,
-            "{} {}",
-            releases.len(),
-            calls.len()
-        );
-        let rotations = calls
-            .iter()
-            .filter(|(_, answer)| answer.get("previous_root_key").is_some());
-        assert!(rotations.count() > 3, "the root key was hardly rotated");
-        assert!(
-            self.hits > 25,
-            "only {} of the kills hit somebody",
-            self.hits
-        );
         // No answered key is lost: every version that was ever handed out is still the same key.
         let mut keys: BTreeMap<(String, u32), Opened> = BTreeMap::new();
         for (_, opened) in releases {
