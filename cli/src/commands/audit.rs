@@ -15,18 +15,19 @@ use crate::output::Output;
 /// Verify again everything that a log says was decided, and report claim by claim what that shows.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-From the log and the evidence beside it, and from nothing else: the tree and its signatures; the policy from its
-first bundle on; every attestation document, binding, signature, approval, role, age, expiry and state of a key,
-each at the time of its entry. Refusals must have the reason that their evidence gives.
+From the log and the evidence beside it, and from nothing else: the tree and its signatures; the
+policy from its first bundle on; every attestation document, binding, signature, approval, role,
+age, expiry and state of a key, each at the time of its entry. Refusals must have the reason that
+their evidence gives.
 
 Examples:
-  narthex audit exported/ --genesis 3f1a…                          # an outsider's run: one digest is all you bring
+  narthex audit exported/ --genesis 3f1a…       # an outsider's run: one digest is all you bring
   narthex audit http://keys.example:7080 --policy policy/ --html audit.html
   narthex audit mirror/ --policy policy/ --older kept-last-year.checkpoint --json
 
-Each claim is `shown`, `exceptions` or `not shown`; the report names every exception with its entry, what this log
-does not show, and what remains an assumption. What no log can show you may have seen yourself: --assume says so,
-and so does the report.
+Each claim is `shown`, `exceptions` or `not shown`; the report names every exception with its entry,
+what this log does not show, and what remains an assumption. What no log can show you may have seen
+yourself: --assume says so, and so does the report.
 
 The exit code is 0 without exceptions and 1 with; 2 and 3 mean that there is no result.")]
 pub(crate) struct Arguments {
