@@ -5,7 +5,7 @@ use narthex_policy::{Order, SignedOrder, UnixMillis};
 use serde_json::json;
 
 use super::logged::{
-    approvals_path, proof_path, read_approvals, refusal_path, tidy, write_approvals,
+    approvals_path, proof_path, read_approvals, read_proof, refusal_path, tidy, write_approvals,
 };
 use super::proved::{LoggedOrder, parse};
 use super::{AnyOrder, OrderOnDisk};
@@ -70,9 +70,23 @@ pub(crate) fn submit(arguments: &SubmitArguments, output: &Output) -> Outcome<Ex
             })?;
             // The time of the answer, not of the question: a person may have touched a key meanwhile.
             let now = UnixMillis(now_unix_millis()?);
-            let logged = LoggedOrder::check(&held, &order, &signed, &proof, now)?;
-            keep(arguments, &signed, &proof)?;
+            let fresh = LoggedOrder::check(&held, &order, &signed, &proof, now)?;
             let path = proof_path(&arguments.file);
+            let logged = match earlier_proof(arguments, &held, &order, &signed, now) {
+                Some(kept) if kept.at <= fresh.at => {
+                    output.say(format_args!(
+                        "narthex: {} stays: its delay counts from {}, that of a fresh proof from {}",
+                        path.display(),
+                        kept.at,
+                        fresh.at
+                    ));
+                    kept
+                }
+                _ => {
+                    keep(arguments, &signed, &proof)?;
+                    fresh
+                }
+            };
             let value = json!({
                 "order": arguments.file,
                 "proof": path,
@@ -88,6 +102,22 @@ pub(crate) fn submit(arguments: &SubmitArguments, output: &Output) -> Outcome<Ex
             Ok(Exit::Done)
         }
     }
+}
+
+/// The proof of a change that is here already, if it still holds. A fresh proof of the same entry would be
+/// cosigned later, and the delay that the policy asks for would begin again.
+fn earlier_proof(
+    arguments: &SubmitArguments,
+    held: &HeldPolicy,
+    order: &Order,
+    signed: &SignedOrder,
+    now: UnixMillis,
+) -> Option<LoggedOrder> {
+    if matches!(order, Order::Read(_)) {
+        return None;
+    }
+    let proof = read_proof(&arguments.file, None).ok()??;
+    LoggedOrder::check(held, order, signed, &proof, now).ok()
 }
 
 /// First the approvals, then the proof: a proof is only there together with what it is for.

@@ -245,6 +245,37 @@ fn a_refusal_is_an_entry_too_and_more_approvals_help() {
 }
 
 #[test]
+fn a_change_submitted_again_keeps_the_proof_from_which_its_delay_counts() {
+    let (logged, address) = start(false);
+    let new = format!(
+        "order new --policy policy --as carol --key carol --action restart-workload --enclave \
+         {MODULE_ID} --boot-id 07070707070707070707070707070707 --out w.order.toml"
+    );
+    assert_eq!(narthex(&logged, &new).0, 0);
+    assert_eq!(
+        narthex(&logged, "order approve w.order.toml --as bob --key bob").0,
+        0
+    );
+    let submit = format!("order submit w.order.toml --policy policy --service {address}");
+    assert_eq!(narthex(&logged, &submit).0, 0);
+    let path = logged.lock().unwrap().world.path("w.order.toml.proof");
+    let first = fs::read(&path).unwrap();
+    // Cosignatures have whole seconds.
+    thread::sleep(std::time::Duration::from_millis(1100));
+    let (status, _, stderr) = narthex(&logged, &submit);
+    assert_eq!(status, 0, "{stderr}");
+    assert!(stderr.contains("w.order.toml.proof stays"), "{stderr}");
+    assert_eq!(fs::read(&path).unwrap(), first);
+    // What does not hold any more is replaced.
+    fs::write(&path, &first[..first.len() / 2]).unwrap();
+    assert_eq!(narthex(&logged, &submit).0, 0);
+    assert_eq!(
+        narthex(&logged, "order verify w.order.toml --policy policy").0,
+        0
+    );
+}
+
+#[test]
 fn a_proof_of_something_else_is_not_kept() {
     let (logged, address) = start(true);
     let new = "order new --policy policy --as carol --key carol --action health --enclave \
