@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use narthex_ledger::{
-    AdministrationEntry, Decision, Entry, KeyState, OrderEntry, ReleaseEntry, RestoreEntry,
-    StatementEntry,
+    AdministrationEntry, Decision, Entry, KeyChange, KeyState, OrderEntry, ReleaseEntry,
+    RestoreEntry, StatementEntry,
 };
 use narthex_policy::KeyOperation;
 
@@ -262,6 +262,10 @@ impl Account {
                 )),
             };
             findings.put(Check::KeyRecorded, Some(place), outcome);
+            // With the evidence gone, the entry alone shows at least this.
+            if let (None, Err(fault)) = (change, self.stays_retired(key)) {
+                findings.fail(Check::AdministrationState, Some(place), fault);
+            }
             self.keys.entry(key.name.clone()).or_default().insert(
                 key.version,
                 Version {
@@ -354,11 +358,33 @@ impl Account {
             .iter()
             .find(|key| !matches!(key.state, KeyState::Restored | KeyState::Retired));
         match live {
-            None => Ok(()),
+            None => entry
+                .keys
+                .iter()
+                .try_for_each(|key| self.stays_retired(key)),
             Some(key) => Err(Fault::new(
                 "key.state",
                 format_args!(
                     "{} version {} came out of a backup {}, and nobody had enabled it",
+                    key.name, key.version, key.state
+                ),
+            )),
+        }
+    }
+
+    /// What was destroyed never comes back, from no backup either.
+    fn stays_retired(&self, key: &KeyChange) -> Result<(), Fault> {
+        let known = self
+            .keys
+            .get(&key.name)
+            .and_then(|versions| versions.get(&key.version));
+        let retired = known.is_some_and(|known| known.state == KeyState::Retired);
+        match retired && key.state != KeyState::Retired {
+            false => Ok(()),
+            true => Err(Fault::new(
+                "key.retired",
+                format_args!(
+                    "{} version {} was retired, and is {} now",
                     key.name, key.version, key.state
                 ),
             )),

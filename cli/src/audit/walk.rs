@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use narthex_ledger::tokio::EarlierEpoch;
 use narthex_ledger::{
     CurrentEntry, Digest384, Entry, EpochEntry, EvidenceDigest, EvidenceKind, LogError, LogReader,
-    LogStore, PolicyEntry, PolicyFile, PolicyFileKind, TrustedCheckpoint,
+    LogStore, PolicyEntry, PolicyFile, PolicyFileKind, PurgeEntry, TrustedCheckpoint,
 };
 use narthex_policy::{SignedFile, UnixMillis};
 use narthex_verifier::{AnchorKind, Backend, ChainCache, TrustAnchors, VerificationContext};
@@ -47,6 +47,16 @@ pub(crate) struct Tree<'a> {
     pub(crate) before: Option<&'a EarlierEpoch>,
 }
 
+/// Evidence that is not there.
+struct Absent {
+    /// The entry's time.
+    time: u64,
+    kind: EvidenceKind,
+    place: Place,
+    /// Whether the entry before rests on the same piece.
+    shared: bool,
+}
+
 /// Everything that was found so far.
 pub(crate) struct Walk<'a> {
     anchors: &'a TrustAnchors,
@@ -59,10 +69,15 @@ pub(crate) struct Walk<'a> {
     account: Account,
     pub(crate) findings: Findings,
     pub(crate) activity: Activity,
-    /// Evidence that is not there: when, which, where.
-    absent: Vec<(u64, EvidenceKind, Place)>,
+    /// Evidence that is not there.
+    absent: Vec<Absent>,
+    /// The evidence that was last found absent: several entries of one restore share theirs.
+    last_absent: Option<EvidenceDigest>,
     /// Until when evidence of a kind was purged.
     purged: BTreeMap<EvidenceKind, u64>,
+    /// How many pieces of evidence purges say they deleted, and how many absent ones they explain.
+    deleted: u64,
+    explained: u64,
     last_time: u64,
     /// Entries of all trees together.
     pub(crate) entries: u64,
@@ -94,7 +109,10 @@ impl<'a> Walk<'a> {
             findings,
             activity: Activity::default(),
             absent: Vec::new(),
+            last_absent: None,
             purged: BTreeMap::new(),
+            deleted: 0,
+            explained: 0,
             last_time: 0,
             entries: 0,
         }
@@ -176,8 +194,15 @@ impl<'a> Walk<'a> {
     fn take(&mut self, place: Place, entry: &Entry, notes: Notes, later: Later) {
         self.seen(place, entry);
         self.findings.take(place, notes);
-        if let Later::Absent(time, kind, _) = &later {
-            self.absent.push((*time, *kind, place));
+        if let Later::Absent(time, kind, entry) = &later {
+            let digest = entry.evidence().first().copied();
+            self.absent.push(Absent {
+                time: *time,
+                kind: *kind,
+                place,
+                shared: digest == self.last_absent,
+            });
+            self.last_absent = digest;
         }
         // Once the policy is lost, states of keys are too: nothing is said about them any more.
         if self.state.is_some() {
@@ -188,14 +213,7 @@ impl<'a> Walk<'a> {
             Entry::Restore(restore) if self.state.is_some() => {
                 self.account.restore(place, restore, &mut self.findings);
             }
-            Entry::Purge(purge) => {
-                for kind in &purge.kinds {
-                    let until = self.purged.entry(*kind).or_default();
-                    *until = purge.before.max(*until);
-                }
-                let before = purge.before;
-                self.settle_absent(|time, kind| time < before && purge.kinds.contains(&kind));
-            }
+            Entry::Purge(purge) => self.purge(place, purge),
             Entry::Summary(summary) => {
                 let count = summary
                     .counts
@@ -205,6 +223,29 @@ impl<'a> Walk<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Evidence was deleted: what is older than the entry says, and not what is yet to come.
+    fn purge(&mut self, place: Place, entry: &PurgeEntry) {
+        if entry.before > entry.time {
+            let fault = Fault::new(
+                "log.entry",
+                format_args!(
+                    "it says that evidence of before {} was deleted at {}",
+                    crate::moment::time_text(entry.before),
+                    crate::moment::time_text(entry.time)
+                ),
+            );
+            self.findings
+                .fail(Check::EvidencePresent, Some(place), fault);
+            return;
+        }
+        self.deleted = self.deleted.saturating_add(entry.count);
+        for kind in &entry.kinds {
+            let until = self.purged.entry(*kind).or_default();
+            *until = entry.before.max(*until);
+        }
+        self.settle_absent(|time, kind| time < entry.before && entry.kinds.contains(&kind));
     }
 
     /// What is true of every entry.
@@ -280,6 +321,11 @@ impl<'a> Walk<'a> {
         }
         let mut state = before.clone();
         let mut notes = Notes::default();
+        if first && !entry.decision.is_accepted() {
+            let fault = Fault::new("log.entry", "the log begins with a bundle that was refused");
+            self.findings.fail(Check::PolicyGenesis, Some(place), fault);
+            self.findings.gap(Gap::PolicyBroken);
+        }
         let mut bundle = false;
         let mut all = true;
         for said in &entry.files {
@@ -421,8 +467,12 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<SignedFile>, LogError> {
         match fetch(reader, digest, EvidenceKind::PolicyFile)? {
             Fetched::Absent => {
-                self.absent
-                    .push((u64::MAX, EvidenceKind::PolicyFile, place));
+                self.absent.push(Absent {
+                    time: u64::MAX,
+                    kind: EvidenceKind::PolicyFile,
+                    place,
+                    shared: false,
+                });
                 notes.unverified = Some(Check::PolicySignatures);
                 Ok(None)
             }
@@ -467,11 +517,14 @@ impl<'a> Walk<'a> {
 
     /// Absent evidence that an entry explains is no exception.
     fn settle_absent(&mut self, explained: impl Fn(u64, EvidenceKind) -> bool) {
-        let before = self.absent.len();
-        self.absent
-            .retain(|(time, kind, _)| !explained(*time, *kind));
-        let settled = before.saturating_sub(self.absent.len());
-        let settled = u64::try_from(settled).unwrap_or(u64::MAX);
+        let (mut settled, mut pieces) = (0, 0);
+        self.absent.retain(|absent| {
+            let is_explained = explained(absent.time, absent.kind);
+            settled += u64::from(is_explained);
+            pieces += u64::from(is_explained && !absent.shared);
+            !is_explained
+        });
+        self.explained = self.explained.saturating_add(pieces);
         self.findings.gaps(Gap::PurgedEvidence, settled);
     }
 
@@ -479,8 +532,18 @@ impl<'a> Walk<'a> {
     pub(crate) fn finish(&mut self) {
         let purged = std::mem::take(&mut self.purged);
         self.settle_absent(|time, kind| purged.get(&kind).is_some_and(|before| time < *before));
+        if self.explained > self.deleted {
+            let fault = Fault::new(
+                "log.evidence",
+                format_args!(
+                    "{} pieces of evidence are gone that purges could have deleted; the purges say {}",
+                    self.explained, self.deleted
+                ),
+            );
+            self.findings.fail(Check::EvidencePresent, None, fault);
+        }
         let absent = std::mem::take(&mut self.absent);
-        for (_, kind, place) in &absent {
+        for Absent { kind, place, .. } in &absent {
             let fault = Fault::new(
                 "log.evidence",
                 format_args!(

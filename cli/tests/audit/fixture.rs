@@ -248,11 +248,29 @@ impl Project {
         version: &str,
         signers: &[&str],
     ) -> u64 {
+        self.decided(kind, file, version, signers, accepted())
+    }
+
+    /// The first bundle, with this decision.
+    pub(crate) fn deliver_genesis(&mut self, decision: Decision) -> u64 {
+        let file = self.bundle.clone();
+        let signers = ["alice", "bob"];
+        self.decided(PolicyFileKind::Bundle, &file, "1", &signers, decision)
+    }
+
+    fn decided(
+        &mut self,
+        kind: PolicyFileKind,
+        file: &SignedFile,
+        version: &str,
+        signers: &[&str],
+        decision: Decision,
+    ) -> u64 {
         let evidence = self.keep(Evidence::policy_file(&file.bytes, &file.signatures).unwrap());
         let time = self.tick();
         self.append(Entry::Policy(PolicyEntry {
             time,
-            decision: accepted(),
+            decision,
             files: vec![PolicyFile {
                 kind,
                 sha384: Digest384::of(&file.bytes),
@@ -468,6 +486,31 @@ impl Project {
         said: &[&str],
         decision: Decision,
     ) -> u64 {
+        let said: Vec<PersonId> = said.iter().map(|name| person(name)).collect();
+        self.log_order(text, requester, approvers, decision, |entry| {
+            entry.approvers = said;
+        })
+    }
+
+    /// An order that nobody approved, with an entry that is changed before it is written.
+    pub(crate) fn submitted(
+        &mut self,
+        text: &str,
+        requester: &str,
+        decision: Decision,
+        edit: impl FnOnce(&mut OrderEntry),
+    ) -> u64 {
+        self.log_order(text, requester, &[], decision, edit)
+    }
+
+    fn log_order(
+        &mut self,
+        text: &str,
+        requester: &str,
+        approvers: &[&str],
+        decision: Decision,
+        edit: impl FnOnce(&mut OrderEntry),
+    ) -> u64 {
         let (signature, approvals) = self.signed(text, requester, approvers);
         let evidence =
             self.keep(Evidence::order(text.as_bytes(), signature.as_bytes(), &approvals).unwrap());
@@ -482,16 +525,18 @@ impl Project {
             },
         };
         let time = self.tick();
-        self.append(Entry::Order(OrderEntry {
+        let mut entry = OrderEntry {
             time,
             decision,
             order: Digest384::of(text.as_bytes()),
             evidence,
             requester: Some(person(requester)),
-            approvers: said.iter().map(|name| person(name)).collect(),
+            approvers: Vec::new(),
             scope: Some(scope),
             bundle: self.version,
-        }))
+        };
+        edit(&mut entry);
+        self.append(Entry::Order(entry))
     }
 
     pub(crate) fn administer(

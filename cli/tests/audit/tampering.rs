@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use narthex_ledger::{KeyState, PolicyFileKind, Resource};
+use narthex_ledger::{Entry, EvidenceKind, KeyState, PolicyFileKind, PurgeEntry, Resource};
 use narthex_policy::{KeyOperation, Namespace, ReleaseStatus};
 
 use crate::fixture::{Asking, MAX_AGE, Project, accepted, change, database, measurements, refused};
@@ -485,4 +485,150 @@ fn an_altered_byte_of_a_release_statement() {
     assert_eq!(verdicts[3], "not shown");
     assert_eq!(verdicts[5], "exceptions");
     assert_eq!(verdicts[6], "not shown");
+}
+
+/// A log whose first bundle was refused has no policy: nothing in it shows anything.
+#[test]
+fn a_first_bundle_that_was_refused() {
+    let mut project = Project::begin("");
+    project.deliver_genesis(refused("bundle.expired"));
+    project.read_order("carol", accepted());
+    let (code, report) = project.report();
+    assert_eq!(
+        crate::fixture::exceptions(&report),
+        [(
+            "audit.policy.genesis".to_owned(),
+            Some(0),
+            "log.entry".to_owned()
+        )]
+    );
+    assert_eq!(code, 1);
+    assert!(
+        report["not_shown"]
+            .to_string()
+            .contains("gap.policy_broken")
+    );
+}
+
+/// Nobody deletes today what is made tomorrow.
+#[test]
+fn a_purge_that_reaches_into_the_future() {
+    let mut project = Project::new();
+    let time = project.time;
+    let purge = project.append(Entry::Purge(PurgeEntry {
+        time,
+        before: time + 365 * 86_400_000,
+        kinds: vec![EvidenceKind::Order],
+        count: 1,
+    }));
+    let order = project.read_order("carol", accepted());
+    project.forget(order);
+    assert_eq!(
+        project.exceptions(),
+        [
+            (
+                "audit.evidence.present".to_owned(),
+                Some(purge),
+                "log.entry".to_owned()
+            ),
+            (
+                "audit.evidence.present".to_owned(),
+                Some(order),
+                "log.evidence".to_owned()
+            )
+        ]
+    );
+}
+
+/// A purge explains as many pieces as it says it deleted.
+#[test]
+fn more_evidence_is_gone_than_was_purged() {
+    let mut project = Project::new();
+    let order = project.read_order("carol", accepted());
+    project.read_order("carol", accepted());
+    for index in [order, order + 1] {
+        project.forget(index);
+    }
+    let time = project.time + 1;
+    project.append(Entry::Purge(PurgeEntry {
+        time,
+        before: time,
+        kinds: vec![EvidenceKind::Order],
+        count: 1,
+    }));
+    assert_eq!(
+        project.exceptions(),
+        [(
+            "audit.evidence.present".to_owned(),
+            None,
+            "log.evidence".to_owned()
+        )]
+    );
+}
+
+#[test]
+fn a_backup_that_brings_back_the_dead() {
+    let mut project = Project::new();
+    let retire = KeyOperation::Retire {
+        key: database(),
+        version: 1,
+    };
+    project.administer(
+        retire,
+        "dave",
+        &["alice"],
+        vec![change(1, KeyState::Retired)],
+    );
+    let restore = KeyOperation::Restore {
+        backup: narthex_policy::Digest384([1; 48]),
+    };
+    let entry = project.administer(
+        restore,
+        "dave",
+        &["alice"],
+        vec![change(1, KeyState::Restored)],
+    );
+    project.assert_only("audit.administration.state", entry, "key.retired");
+}
+
+/// A refusal says what was asked for by whom, too.
+#[test]
+fn a_refusal_that_names_another_enclave_or_other_keys() {
+    let edits: [fn(&mut narthex_ledger::ReleaseEntry); 3] = [
+        |entry| entry.enclave.replace_range(2..4, "ff"),
+        |entry| entry.asked = vec!["other".to_owned()],
+        |entry| entry.in_force = 7,
+    ];
+    for edit in edits {
+        let mut project = Project::new();
+        let entry = project.release(Asking {
+            image: "other 1".to_owned(),
+            decision: refused("release.unknown"),
+            edit_entry: Box::new(edit),
+            ..Asking::new(1)
+        });
+        project.assert_only("audit.refusal.release", entry, "entry.differs");
+    }
+}
+
+#[test]
+fn a_refusal_that_names_other_actions() {
+    let mut project = Project::new();
+    let text = project.order_text("dave");
+    let entry = project.submitted(&text, "dave", refused("order.role"), |entry| {
+        entry.scope = Some(narthex_ledger::OrderScope::Read {
+            actions: vec!["memory".to_owned()],
+        });
+    });
+    project.assert_only("audit.refusal.order", entry, "entry.differs");
+}
+
+#[test]
+fn a_refused_call_that_names_another_operation() {
+    let mut project = Project::new();
+    let list = KeyOperation::List;
+    let entry = project.administered(list, "carol", &[], vec![], refused("order.role"), |entry| {
+        entry.operation = Some("keys-backup".to_owned());
+    });
+    project.assert_only("audit.refusal.administration", entry, "entry.differs");
 }

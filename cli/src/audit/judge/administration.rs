@@ -143,6 +143,17 @@ fn refused_well(
             ));
         }
     }
+    let asked = AdministrationOrder::parse_unverified(&order.bytes).ok();
+    let asked = asked.map(|order| order.operation.kind().name());
+    if entry.operation.as_deref() != asked {
+        return Err(Fault::differs(
+            "the operation",
+            entry.operation.as_deref().unwrap_or("none"),
+            asked.unwrap_or("none"),
+        ));
+    }
+    // Nobody counts as an approver of what was refused.
+    same_people("the approvers", &entry.approvers, Vec::new())?;
     let mut found = Vec::new();
     for state in bench.states {
         for at in moments(entry.time) {

@@ -72,6 +72,19 @@ impl<'a> Bench<'a> {
     fn state(&self) -> Option<&'a PolicyState> {
         self.states.first().copied()
     }
+
+    /// Whether this bundle may have been in force when a refusal was decided.
+    fn knows_bundle(&self, version: u64) -> Result<(), Fault> {
+        let mut versions = self.states.iter().map(|state| state.policy.version());
+        match versions.any(|known| known == version) {
+            true => Ok(()),
+            false => Err(Fault::differs(
+                "the bundle in force",
+                version,
+                self.state().map_or(0, |state| state.policy.version()),
+            )),
+        }
+    }
 }
 
 /// Judges one entry.

@@ -127,6 +127,28 @@ fn same_scope(entry: &OrderEntry, order: &Order) -> Result<(), Fault> {
     }
 }
 
+/// What the entry says about an order that was refused: what the order asks for, if it can be read.
+fn said_of_refused(
+    bench: &Bench<'_>,
+    entry: &OrderEntry,
+    order: &SignedOrder,
+) -> Result<(), Fault> {
+    match Order::parse_unverified(&order.bytes) {
+        Ok(parsed) => same_scope(entry, &parsed)?,
+        Err(_) if entry.scope.is_none() => {}
+        Err(refusal) => {
+            return Err(Fault::differs(
+                "what is allowed where",
+                "something",
+                Fault::from(&refusal).words,
+            ));
+        }
+    }
+    // Nobody counts as an approver of what was refused.
+    same_people("the approvers", &entry.approvers, Vec::new())?;
+    bench.knows_bundle(entry.bundle)
+}
+
 fn refused(
     bench: &Bench<'_>,
     entry: &OrderEntry,
@@ -162,6 +184,7 @@ fn refused_well(
             ));
         }
     }
+    said_of_refused(bench, entry, order)?;
     let mut found = Vec::new();
     for state in bench.states {
         for at in moments(entry.time) {

@@ -80,7 +80,8 @@ pub(super) fn judge(
     let wanted = wanted(state, &asked.request);
     if let Some(reason) = entry.decision.reason() {
         // Only what a genuine document of this session asked for is recorded by itself.
-        let decided = genuine.and(bound).and_then(|()| {
+        let said = said_of_refused(bench, entry, &asked, &fields);
+        let decided = genuine.and(bound).and(said).and_then(|()| {
             let found: Vec<Option<Fault>> = bench
                 .states
                 .iter()
@@ -129,6 +130,32 @@ pub(super) fn judge(
     notes.put(Check::ReleaseGranted, granted.outcome);
     notes.put(Check::ReleaseEntry, says);
     Later::Released(entry.clone(), wanted, spoken)
+}
+
+/// What the entry says about a request that was refused.
+fn said_of_refused(
+    bench: &Bench<'_>,
+    entry: &ReleaseEntry,
+    asked: &Asked<'_>,
+    fields: &Fields<'_>,
+) -> Result<(), Fault> {
+    if entry.enclave != fields.module_id() {
+        return Err(Fault::differs(
+            "the enclave",
+            &entry.enclave,
+            fields.module_id(),
+        ));
+    }
+    let names = asked.request.keys.iter().map(|wanted| wanted.name.as_str());
+    if !names.clone().eq(entry.asked.iter().map(String::as_str)) {
+        let names: Vec<&str> = names.collect();
+        return Err(Fault::differs(
+            "the keys",
+            entry.asked.join(", "),
+            names.join(", "),
+        ));
+    }
+    bench.knows_bundle(entry.in_force)
 }
 
 fn asked(parts: &[Vec<u8>]) -> Result<Asked<'_>, Fault> {
