@@ -28,6 +28,11 @@ macro_rules! checks {
                 }
             }
 
+            /// Whether it is about refusals.
+            pub(crate) fn is_of_refusals(self) -> bool {
+                self.id().starts_with("audit.refusal.")
+            }
+
             /// What is tested, for people.
             pub(crate) const fn title(self) -> &'static str {
                 match self {

@@ -161,7 +161,7 @@ gaps! {
     LostEntries = "gap.lost_entries", Limits, [C6], "a copy of an earlier epoch has more entries than the bundle that ended it counts";
     ResultTypes = "gap.result_types", Limits, [C1, C2], "that the image has no shell, and that results cannot carry content, shows in the image, not in a log: rebuild it and compare the measurements";
     Delays = "gap.delays", Limits, [C7], "when an agent acted is not in the log: that it waited for the delay of a write order shows in the agent, not here";
-    PolicyBroken = "gap.policy_broken", Decides, [C3, C4, C7, C8], "from one entry on the policy could not be followed any more; what was decided after it was not judged";
+    PolicyBroken = "gap.policy_broken", Decides, [C1, C2, C3, C4, C5, C6, C7, C8], "from one entry on the policy could not be followed any more; what was decided after it was not judged";
     Genesis = "gap.genesis", Limits, [C4], "the first bundle was not compared with a digest of your own (--genesis HEX); it was taken at its word";
 }
 

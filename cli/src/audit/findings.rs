@@ -91,8 +91,8 @@ pub(crate) struct Notes {
     pub(crate) outcomes: Vec<(Check, Result<(), Fault>)>,
     /// What the evidence could not show.
     pub(crate) gaps: Vec<Gap>,
-    /// A check that could not be made, because evidence is gone.
-    pub(crate) unverified: Option<Check>,
+    /// Checks that could not be made, because evidence is gone.
+    pub(crate) unverified: Vec<Check>,
 }
 
 impl Notes {
@@ -166,7 +166,7 @@ impl Findings {
         for gap in notes.gaps {
             self.gap(gap);
         }
-        if let Some(check) = notes.unverified {
+        for check in notes.unverified {
             self.tested(check).unverified += 1;
         }
     }
@@ -234,7 +234,13 @@ impl Findings {
         let decided = self
             .open_gaps()
             .any(|(gap, _)| gap.weight() == Weight::Decides && gap.claims().contains(&claim));
-        match decided || sum(|tested| tested.items) == 0 {
+        // Entries whose evidence is gone are still counted, but not one of them was verified. C6 is about what can be
+        // seen, and a refusal shows nothing that an accepted entry must.
+        let unseen = of_claim()
+            .filter(|check| check.claim() != Claim::C6 && !check.is_of_refusals())
+            .filter_map(|check| self.checks.get(check))
+            .any(|tested| tested.items == 0 && tested.unverified > 0);
+        match decided || unseen || sum(|tested| tested.items) == 0 {
             true => Verdict::NotShown,
             false => Verdict::Shown,
         }

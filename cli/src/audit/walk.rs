@@ -473,7 +473,7 @@ impl<'a> Walk<'a> {
                     place,
                     shared: false,
                 });
-                notes.unverified = Some(Check::PolicySignatures);
+                notes.unverified.push(Check::PolicySignatures);
                 Ok(None)
             }
             Fetched::Altered(fault) => {

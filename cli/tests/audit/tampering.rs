@@ -632,3 +632,42 @@ fn a_refused_call_that_names_another_operation() {
     });
     project.assert_only("audit.refusal.administration", entry, "entry.differs");
 }
+
+/// Where not one decision could be verified again, a claim is not shown, whatever else was counted.
+#[test]
+fn a_claim_whose_evidence_is_all_gone() {
+    let mut project = Project::new();
+    let order = project.read_order("carol", accepted());
+    for index in [3, order] {
+        project.forget(index);
+    }
+    let time = project.time + 1;
+    project.append(Entry::Purge(PurgeEntry {
+        time,
+        before: time,
+        kinds: vec![EvidenceKind::Administration, EvidenceKind::Order],
+        count: 2,
+    }));
+    let (code, report) = project.report();
+    assert_eq!(code, 0, "{report:#}");
+    for claim in [1, 2, 6] {
+        assert_eq!(
+            report["claims"][claim]["verdict"],
+            "not shown",
+            "C{}",
+            claim + 1
+        );
+    }
+}
+
+/// The policy is lost: nothing after it was judged, whichever claim it belongs to.
+#[test]
+fn nothing_is_shown_without_a_policy() {
+    let mut project = Project::new();
+    project.read_order("carol", accepted());
+    project.next_bundle(project.time + 86_400_000, &["alice"]);
+    let (_, report) = project.report();
+    for claim in report["claims"].as_array().unwrap() {
+        assert_ne!(claim["verdict"], "shown", "{}", claim["id"]);
+    }
+}

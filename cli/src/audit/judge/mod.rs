@@ -97,18 +97,18 @@ pub(crate) fn judge(
     entry: &Entry,
 ) -> Result<(Notes, Later), LogError> {
     let mut notes = Notes::default();
-    let Some((kind, check)) = kind_of(entry) else {
+    let Some((kind, checks)) = kind_of(entry) else {
         return Ok((notes, Later::Nothing));
     };
-    let Some(evidence) = evidence(bench, entry, kind, check, &mut notes)? else {
-        let later = match notes.unverified {
-            Some(_) => Later::Absent(entry.time(), kind, Box::new(entry.clone())),
-            None => Later::Nothing,
+    let Some(evidence) = evidence(bench, entry, kind, checks, &mut notes)? else {
+        let later = match notes.unverified.is_empty() {
+            false => Later::Absent(entry.time(), kind, Box::new(entry.clone())),
+            true => Later::Nothing,
         };
         return Ok((notes, later));
     };
     let Some(state) = bench.state() else {
-        notes.unverified = Some(check);
+        notes.unverified.extend(checks);
         return Ok((notes, Later::Nothing));
     };
     let parts = evidence.evidence.parts();
@@ -131,29 +131,62 @@ pub(crate) fn judge(
     Ok((notes, later))
 }
 
-/// What is judged here, by which evidence; and the check that counts as not made when that is gone.
-fn kind_of(entry: &Entry) -> Option<(EvidenceKind, Check)> {
-    let refused = |accepted: Check, refused: Check| match entry.decision() {
-        Some(Decision::Refused { .. }) => refused,
-        _ => accepted,
+/// What is judged here, by which evidence; and the checks that count as not made when that is gone.
+fn kind_of(entry: &Entry) -> Option<(EvidenceKind, &'static [Check])> {
+    use Check as C;
+    let refused = matches!(entry.decision(), Some(Decision::Refused { .. }));
+    let choose = |when_accepted: &'static [Check], when_refused: &'static [Check]| match refused {
+        true => when_refused,
+        false => when_accepted,
     };
     match entry {
         Entry::Order(_) => Some((
             EvidenceKind::Order,
-            refused(Check::OrderAuthorised, Check::RefusalOrder),
+            choose(
+                &[
+                    C::OrderAuthorised,
+                    C::OrderEntry,
+                    C::OrderActions,
+                    C::OrderScope,
+                ],
+                &[C::RefusalOrder],
+            ),
         )),
         Entry::Release(_) => Some((
             EvidenceKind::KeyRequest,
-            refused(Check::ReleaseDocument, Check::RefusalRelease),
+            choose(
+                &[
+                    C::ReleaseDocument,
+                    C::ReleaseBinding,
+                    C::ReleaseGranted,
+                    C::ReleaseEntry,
+                    C::ReleaseToEnclave,
+                    C::EnclaveMode,
+                ],
+                &[C::RefusalRelease],
+            ),
         )),
         Entry::Administration(_) => Some((
             EvidenceKind::Administration,
-            refused(
-                Check::AdministrationAuthorised,
-                Check::RefusalAdministration,
+            choose(
+                &[
+                    C::AdministrationAuthorised,
+                    C::AdministrationEntry,
+                    C::AdministrationNoKey,
+                    C::AdministrationState,
+                ],
+                &[C::RefusalAdministration],
             ),
         )),
-        Entry::Statement(_) => Some((EvidenceKind::Statement, Check::StatementDocument)),
+        Entry::Statement(_) => Some((
+            EvidenceKind::Statement,
+            &[
+                C::StatementDocument,
+                C::StatementEntry,
+                C::StatementLogRequired,
+                C::EnclaveMode,
+            ],
+        )),
         Entry::Policy(_)
         | Entry::Current(_)
         | Entry::Summary(_)
@@ -168,7 +201,7 @@ fn evidence(
     bench: &Bench<'_>,
     entry: &Entry,
     kind: EvidenceKind,
-    check: Check,
+    checks: &[Check],
     notes: &mut Notes,
 ) -> Result<Option<SaltedEvidence>, LogError> {
     let Some(digest) = entry.evidence().first().copied() else {
@@ -186,7 +219,7 @@ fn evidence(
             Ok(None)
         }
         Fetched::Absent => {
-            notes.unverified = Some(check);
+            notes.unverified.extend(checks);
             Ok(None)
         }
     }
