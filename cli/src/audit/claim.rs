@@ -159,6 +159,7 @@ gaps! {
     UncommittedKeys = "gap.uncommitted_keys", Limits, [C5, C8], "the bundle commits to no version of some keys: that a key is the reviewed one rests on the log alone";
     ImportedKeys = "gap.imported_keys", Limits, [C5], "keys were imported: the people who brought them have seen them";
     LostEntries = "gap.lost_entries", Limits, [C6], "a copy of an earlier epoch has more entries than the bundle that ended it counts";
+    OlderCopy = "gap.older_copy", Limits, [C6], "what came later is not here: no quorum of witnesses vouches that this was all of the log within a day of this audit, or this machine has seen more of it";
     ResultTypes = "gap.result_types", Limits, [C1, C2], "that the image has no shell, and that results cannot carry content, shows in the image, not in a log: rebuild it and compare the measurements";
     Delays = "gap.delays", Limits, [C7], "when an agent acted is not in the log: that it waited for the delay of a write order shows in the agent, not here";
     PolicyBroken = "gap.policy_broken", Decides, [C1, C2, C3, C4, C5, C6, C7, C8], "from one entry on the policy could not be followed any more; what was decided after it was not judged";

@@ -53,6 +53,9 @@ use lineage::PolicyState;
 use report::{Report, Sources};
 use walk::{Tree, Walk};
 
+/// How old the newest view of a quorum may be before the report says that the log may have gone on.
+const FRESH_MILLIS: u64 = 24 * 3_600_000;
+
 /// `narthex audit`.
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     let began = Instant::now();
@@ -70,18 +73,16 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     through_all(&log, &mut walk)?;
     walk.finish();
     let head = at_the_end(&log, &mut walk);
+    let made = now_unix_millis()?;
+    if is_older(&log, &head, made)? {
+        walk.findings.gap(Gap::OlderCopy);
+    }
     let sources = Sources {
         log: &log,
         head: &head,
         anchors: &anchors,
     };
-    let report = Report::new(
-        arguments,
-        &sources,
-        &walk,
-        began.elapsed(),
-        now_unix_millis()?,
-    );
+    let report = Report::new(arguments, &sources, &walk, began.elapsed(), made);
     if let Some(path) = &arguments.html {
         write_file(path, html::page(&report).as_bytes(), Existing::Replace)?;
     }
@@ -95,6 +96,20 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
         0 => Ok(Exit::Done),
         _ => Ok(Exit::Refused),
     }
+}
+
+/// Whether the log may have gone on since: by the witnesses' times, or by what this machine remembers.
+fn is_older(log: &OpenLog, head: &TrustedCheckpoint, now: u64) -> Outcome<bool> {
+    let fresh = head
+        .fresh_at()
+        .is_some_and(|seconds| now.saturating_sub(seconds.saturating_mul(1000)) <= FRESH_MILLIS);
+    let known = match &log.remembered {
+        Some(remembered) => remembered.load(&log.relying.trust)?,
+        None => None,
+    };
+    let size = head.checkpoint().size;
+    let more = known.is_some_and(|(_, known)| known.checkpoint().size > size);
+    Ok(more || !fresh)
 }
 
 /// All epochs, the oldest first.

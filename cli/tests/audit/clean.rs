@@ -352,3 +352,48 @@ fn a_log_that_is_served_gives_the_same_report() {
     }
     assert_eq!(served, from_folder);
 }
+
+/// A report says that the log may have gone on: by the witnesses' times, or by what this machine has seen.
+#[test]
+fn an_old_copy_is_said_to_be_old() {
+    let old = |output: &std::process::Output| {
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        assert_eq!(exceptions(&report), []);
+        report["not_shown"].to_string().contains("gap.older_copy")
+    };
+    let mut project = Project::new();
+    assert!(old(&project.audit("--json")));
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    project.log.publish(now).unwrap();
+    assert!(!old(&project.audit_as_published("--json")));
+
+    let genesis = project.genesis_hex();
+    project.write_policy_directory();
+    narthex(
+        &project,
+        &format!("log export log copy --policy policy --genesis {genesis}"),
+    );
+    project.read_order("carol", accepted());
+    project.log.publish(now).unwrap();
+    narthex(
+        &project,
+        &format!("log verify log --policy policy --genesis {genesis}"),
+    );
+    assert!(old(&project.audit_at("copy", "--json --older-copy")));
+    assert!(!old(&project.audit_at("log", "--json")));
+}
+
+fn narthex(project: &Project, words: &str) {
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_narthex"))
+        .args(words.split_whitespace())
+        .current_dir(project.path(""))
+        .env("HOME", project.path(""))
+        .env_remove("XDG_STATE_HOME")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{words}");
+}
