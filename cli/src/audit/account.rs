@@ -507,7 +507,16 @@ impl Account {
 
     /// What was lost when the service was restored counts as retired.
     pub(crate) fn restore(&mut self, place: Place, entry: &RestoreEntry, findings: &mut Findings) {
-        let mut outcome = Ok(());
+        let mut outcome = match entry.to_size > place.index {
+            false => Ok(()),
+            true => Err(Fault::new(
+                "log.entry",
+                format_args!(
+                    "it says that {} entries were there before it; {} were",
+                    entry.to_size, place.index
+                ),
+            )),
+        };
         for lost in &entry.lost {
             let known = self.keys.get_mut(&lost.name);
             match known.and_then(|versions| versions.get_mut(&lost.version)) {

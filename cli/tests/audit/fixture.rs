@@ -686,6 +686,16 @@ impl Project {
     }
 
     pub(crate) fn statement(&mut self, session: u8, edit: impl Fn(&mut SessionStatement)) -> u64 {
+        self.stated(session, edit, |_| {})
+    }
+
+    /// The same, with an entry that is changed before it is written.
+    pub(crate) fn stated(
+        &mut self,
+        session: u8,
+        edit: impl Fn(&mut SessionStatement),
+        edit_entry: impl Fn(&mut StatementEntry),
+    ) -> u64 {
         let time = self.tick();
         let mut said = self.session_statement();
         edit(&mut said);
@@ -698,7 +708,7 @@ impl Project {
         );
         let recipe = self.document(time - 1000, "shop 1", user_data.as_bytes().to_vec());
         let evidence = self.keep(Evidence::statement(&session, &recipe.mint(), &bytes).unwrap());
-        self.append(Entry::Statement(StatementEntry {
+        let mut entry = StatementEntry {
             time,
             enclave: module_id(),
             boot: BootId([7; 16]),
@@ -709,7 +719,9 @@ impl Project {
             chain_head: Digest384(*said.chain_head.as_bytes()),
             bundle: Digest384(*said.bundle_in_force.digest.as_bytes()),
             submitter: None,
-        }))
+        };
+        edit_entry(&mut entry);
+        self.append(Entry::Statement(entry))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

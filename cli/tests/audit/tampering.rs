@@ -671,3 +671,28 @@ fn nothing_is_shown_without_a_policy() {
         assert_ne!(claim["verdict"], "shown", "{}", claim["id"]);
     }
 }
+
+/// No evidence says who handed a statement in, so no entry may.
+#[test]
+fn a_statement_in_the_name_of_somebody() {
+    let mut project = Project::new();
+    let entry = project.stated(
+        101,
+        |_| {},
+        |entry| entry.submitter = Some(crate::fixture::person("alice")),
+    );
+    project.assert_only("audit.statement.entry", entry, "entry.differs");
+}
+
+#[test]
+fn a_restore_of_more_than_there_was() {
+    let mut project = Project::new();
+    let time = project.time;
+    let entry = project.append(Entry::Restore(narthex_ledger::RestoreEntry {
+        time,
+        from_size: 2,
+        to_size: 100,
+        lost: Vec::new(),
+    }));
+    project.assert_only("audit.log.restore", entry, "log.entry");
+}

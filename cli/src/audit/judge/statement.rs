@@ -134,6 +134,10 @@ fn known(state: &PolicyState, fields: &Fields<'_>, said: &SessionStatement) -> R
 }
 
 fn agrees(entry: &StatementEntry, session: &[u8], said: &SessionStatement) -> Result<(), Fault> {
+    if let Some(person) = entry.submitter {
+        // Nothing that was handed in says by whom.
+        return Err(Fault::differs("the submitter", person, "nobody"));
+    }
     if entry.session.as_bytes().as_slice() != session {
         return Err(Fault::new("entry.differs", "the session is another one"));
     }
