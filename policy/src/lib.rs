@@ -95,12 +95,14 @@ pub use order::{
 };
 pub use person::{Fingerprint, Person, PersonKey, Requirement};
 pub use policy::{
-    AdministrationContext, AdmittedOrder, AuthorisedAdministration, AuthorisedCall,
-    AuthorisedOrder, AuthorisedReader, HistoryEntry, KeyClaim, KeyGrant, Logged, OrderContext,
-    Policy, Succession,
+    AdministrationContext, AdmittedOrder, ApprovedManifest, AuthorisedAdministration,
+    AuthorisedCall, AuthorisedOrder, AuthorisedReader, HistoryEntry, KeyClaim, KeyGrant, Logged,
+    OrderContext, Policy, Succession,
 };
 pub use reason::{Reason, Refusal};
-pub use release::{MAX_RELEASE_LIFETIME, Measurements, RELEASE_SCHEMA, Release, ReleaseStatus};
+pub use release::{
+    MAX_RELEASE_LIFETIME, Measurements, Provenance, RELEASE_SCHEMA, Release, ReleaseStatus,
+};
 pub use sign::SigningKey;
 pub use signature::{Namespace, Signer};
 pub use stop::{STOP_SCHEMA, Stop, StoppedRelease};

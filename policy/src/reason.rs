@@ -154,12 +154,19 @@ reasons! {
     ReleasePartialPcrs = "release.partial_pcrs",
     /// A PCR of the statement or of the enclave is all zero (debug mode).
     ReleaseZeroPcr = "release.zero_pcr",
+    /// A statement names neither a release manifest nor says that its numbers were given by hand, or
+    /// it does both.
+    ReleaseProvenance = "release.provenance",
     /// No release statement has these measurements.
     ReleaseUnknown = "release.unknown",
     /// The newest statement on this release says that it is revoked.
     ReleaseRevoked = "release.revoked",
     /// A stop statement names this release.
     ReleaseStopped = "release.stopped",
+    /// Fewer distinct people than some release authority asks for signed the release manifest.
+    ManifestUnderSigned = "manifest.under_signed",
+    /// Those who signed the release manifest may not speak for this release name.
+    ManifestName = "manifest.name",
     /// There is no room for another release.
     ReleaseTooMany = "release.too_many",
 

@@ -99,6 +99,45 @@ impl fmt::Display for ReleaseStatus {
     }
 }
 
+/// What stands behind the measurements of a statement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Provenance {
+    /// The release manifest whose exact bytes have this SHA-384: what went into the image, so that
+    /// others can build it again and compare.
+    Manifest(Digest384),
+    /// Nothing: somebody gave the numbers by hand.
+    InsecureByHand,
+}
+
+impl Provenance {
+    /// Exactly one of the two must be said, and the insecure one cannot be said to be false: a
+    /// statement about which nobody knows where its numbers come from must not exist.
+    fn from_text(
+        manifest_sha384: Option<&str>,
+        insecure_measurements_by_hand: Option<bool>,
+    ) -> Result<Self, Refusal> {
+        match (manifest_sha384, insecure_measurements_by_hand) {
+            (Some(digest), None) => Ok(Self::Manifest(Digest384::from_hex(digest)?)),
+            (None, Some(true)) => Ok(Self::InsecureByHand),
+            _ => Err(Refusal::new(
+                Reason::ReleaseProvenance,
+                "a release statement has either manifest_sha384, or \
+                 insecure_measurements_by_hand = true, and not both",
+            )),
+        }
+    }
+}
+
+/// The field as it stands in a statement.
+impl fmt::Display for Provenance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(digest) => write!(formatter, "manifest_sha384 = \"{digest}\""),
+            Self::InsecureByHand => formatter.write_str("insecure_measurements_by_hand = true"),
+        }
+    }
+}
+
 /// A release statement. Inside a [`Policy`](crate::Policy) its signatures were checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Release {
@@ -116,6 +155,8 @@ pub struct Release {
     pub version: ReleaseVersion,
     /// What it measures to.
     pub measurements: Measurements,
+    /// What stands behind these numbers.
+    pub provenance: Provenance,
     /// What is said about it.
     pub status: ReleaseStatus,
     /// SHA-384 of the statement.
@@ -138,6 +179,8 @@ struct ReleaseText {
     pcr1: Option<String>,
     pcr2: Option<String>,
     pcr8: Option<String>,
+    manifest_sha384: Option<String>,
+    insecure_measurements_by_hand: Option<bool>,
 }
 
 impl Release {
@@ -147,7 +190,7 @@ impl Release {
     /// # Errors
     ///
     /// `file.*`, `name.*`, `hex.*`, `time.*`, [`Reason::ReleasePartialPcrs`],
-    /// [`Reason::ReleaseZeroPcr`], [`Reason::ReleaseLifetime`].
+    /// [`Reason::ReleaseZeroPcr`], [`Reason::ReleaseProvenance`], [`Reason::ReleaseLifetime`].
     pub fn parse_unverified(bytes: &[u8]) -> Result<Self, Refusal> {
         let text: ReleaseText = parse_toml(bytes, limits::MAX_STATEMENT_BYTES, RELEASE_SCHEMA)?;
         let ReleaseText {
@@ -163,6 +206,8 @@ impl Release {
             pcr1,
             pcr2,
             pcr8,
+            manifest_sha384,
+            insecure_measurements_by_hand,
         } = text;
         let (Some(pcr1), Some(pcr2)) = (pcr1, pcr2) else {
             return Err(Refusal::new(
@@ -183,6 +228,10 @@ impl Release {
                 pcr2: Pcr::from_hex(&pcr2)?,
                 pcr8: pcr8.as_deref().map(Pcr::from_hex).transpose()?,
             },
+            provenance: Provenance::from_text(
+                manifest_sha384.as_deref(),
+                insecure_measurements_by_hand,
+            )?,
             status,
             digest: Digest384::of(bytes),
         };
@@ -208,6 +257,7 @@ impl Release {
             name,
             version,
             measurements,
+            provenance,
             status,
             digest: _,
         } = self;
@@ -223,7 +273,7 @@ impl Release {
         format!(
             "schema = \"{RELEASE_SCHEMA}\"\nproject = \"{project}\"\nserial = {serial}\n\
              issued = {issued}\nexpires = {expires}\n\nname = \"{name}\"\nversion = \"{version}\"\n\
-             status = \"{status}\"\n\npcr0 = \"{pcr0}\"\npcr1 = \"{pcr1}\"\npcr2 = \"{pcr2}\"\n{pcr8}"
+             status = \"{status}\"\n\n{provenance}\npcr0 = \"{pcr0}\"\npcr1 = \"{pcr1}\"\npcr2 = \"{pcr2}\"\n{pcr8}"
         )
     }
 

@@ -22,6 +22,8 @@ pub enum Namespace {
     Policy,
     /// A release statement.
     Release,
+    /// A release manifest, by somebody who built the image again.
+    Image,
     /// A stop statement.
     Stop,
     /// An order, by its requester.
@@ -39,6 +41,7 @@ impl Namespace {
     pub const ALL: &'static [Self] = &[
         Self::Policy,
         Self::Release,
+        Self::Image,
         Self::Stop,
         Self::Order,
         Self::Approve,
@@ -51,6 +54,7 @@ impl Namespace {
         match self {
             Self::Policy => "policy@narthex",
             Self::Release => "release@narthex",
+            Self::Image => "image@narthex",
             Self::Stop => "stop@narthex",
             Self::Order => "order@narthex",
             Self::Approve => "approve@narthex",

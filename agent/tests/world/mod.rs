@@ -213,7 +213,8 @@ impl World {
         let [pcr0, pcr1, pcr2] = measurements();
         let text = format!(
             "schema = \"narthex/release/v1\"\nproject = \"agent-tests\"\nserial = {serial}\n\
-             issued = {}\nexpires = {}\n\nname = \"app\"\nversion = \"1\"\nstatus = \"{status}\"\n\n\
+             issued = {}\nexpires = {}\n\nname = \"app\"\nversion = \"1\"\nstatus = \"{status}\"\n\
+             insecure_measurements_by_hand = true\n\
              pcr0 = \"{pcr0}\"\npcr1 = \"{pcr1}\"\npcr2 = \"{pcr2}\"\n",
             self.issued,
             UnixMillis(self.issued.0 + 100 * HOUR)

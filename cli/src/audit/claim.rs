@@ -156,6 +156,7 @@ gaps! {
     ServiceRefusals = "gap.service_refusals", Limits, [C6, C7], "some refusals have their reason inside the service (storage, payloads, its own state), which a log cannot show";
     SummarisedRefusals = "gap.summarised_refusals", Limits, [C6, C7], "refusals that nobody can be held to are counted in summaries; their evidence was never kept";
     AnyAccount = "gap.any_account", Limits, [C8], "a key rule accepts enclaves of any AWS account (insecure_any_account = true)";
+    MeasurementsByHand = "gap.measurements_by_hand", Limits, [C8], "a release statement has numbers that were given by hand (insecure_measurements_by_hand = true): no manifest says what went into the image";
     UncommittedKeys = "gap.uncommitted_keys", Limits, [C5, C8], "the bundle commits to no version of some keys: that a key is the reviewed one rests on the log alone";
     ImportedKeys = "gap.imported_keys", Limits, [C5], "keys were imported: the people who brought them have seen them";
     LostEntries = "gap.lost_entries", Limits, [C6], "a copy of an earlier epoch has more entries than the bundle that ended it counts";

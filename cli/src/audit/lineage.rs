@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use narthex_ledger::{PersonId, PolicyFile, PolicyFileKind};
 use narthex_policy::{
-    AccountRule, Digest384, Namespace, Pcr, Policy, Refusal, SignedFile, Signer, UnixMillis,
+    AccountRule, Digest384, Namespace, Pcr, Policy, Provenance, Refusal, ReleaseStatus, SignedFile,
+    Signer, UnixMillis,
 };
 
 use super::check::Check;
@@ -108,7 +109,7 @@ impl PolicyState {
         PersonId::of(&self.salt, signer.person.as_str())
     }
 
-    /// What the bundle in force leaves open.
+    /// What the bundle in force and the releases leave open.
     pub(crate) fn gaps(&self) -> Vec<Gap> {
         let bundle = self.policy.bundle();
         let mut gaps = Vec::new();
@@ -127,6 +128,13 @@ impl PolicyState {
             if rule.commitments.is_empty() {
                 gaps.push(Gap::UncommittedKeys);
             }
+        }
+        // A revocation opens nothing, however its numbers were given.
+        if self.policy.releases().any(|release| {
+            release.status != ReleaseStatus::Revoked
+                && release.provenance == Provenance::InsecureByHand
+        }) {
+            gaps.push(Gap::MeasurementsByHand);
         }
         gaps.sort_unstable();
         gaps.dedup();

@@ -25,7 +25,7 @@ Examples:
   narthex mock-nsm --socket /tmp/nsm.sock --image-label shop-1.2.0
   narthex mock-nsm --socket /tmp/nsm.sock --debug --instance-id i-0123456789abcdef0
   narthex mock-nsm measurements --image-label shop-1.2.0 | narthex release new policy/ --name shop \\
-      --version 1.2.0 --measurements -
+      --version 1.2.0 --insecure-measurements -
   narthex mock-nsm document --image-label shop-1.2.0 --nonce 00112233445566778899aabbccddeeff --out doc.bin"
 )]
 pub(crate) struct Arguments {

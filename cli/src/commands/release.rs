@@ -23,7 +23,7 @@ use super::signing_arguments::SignArguments;
 A release statement names an image's PCR0, PCR1 and PCR2, and is signed by those whom the bundle allows
 to. A stop statement revokes a release, a person or a key at once; it can only take away.
 
-  narthex release new policy/ --name shop --version 1.2.0 --measurements build.json
+  narthex release new policy/ --name shop --version 1.2.0 --insecure-measurements build.json
   narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519
   narthex release submit policy/ --service unix:/run/narthex/admin.sock"
 )]
@@ -46,12 +46,13 @@ pub(crate) enum Command {
 /// Write a release statement to be signed.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("measured").required(true).args(["measurements", "pcr0"]),
+    group = ArgGroup::new("measured").required(true).args(["insecure_measurements", "insecure_pcr0"]),
     after_help = "\
 Examples:
   nitro-cli build-enclave … > build.json
-  narthex release new policy/ --name shop --version 1.2.0 --measurements build.json
-  narthex release new policy/ --name shop --version 1.2.0 --pcr0 2d15… --pcr1 72d7… --pcr2 4955…"
+  narthex release new policy/ --name shop --version 1.2.0 --insecure-measurements build.json
+  narthex release new policy/ --name shop --version 1.2.0 --insecure-pcr0 2d15… \\
+      --insecure-pcr1 72d7… --insecure-pcr2 4955…"
 )]
 pub(crate) struct NewArguments {
     /// The policy directory
@@ -68,19 +69,19 @@ pub(crate) struct NewArguments {
 
     /// What `nitro-cli build-enclave` or `describe-eif` printed: a file, or `-`
     #[arg(long, value_name = "FILE")]
-    pub(crate) measurements: Option<Source>,
+    pub(crate) insecure_measurements: Option<Source>,
 
     /// The whole image
-    #[arg(long, value_name = "HEX", value_parser = parse_hex, requires_all = ["pcr1", "pcr2"])]
-    pub(crate) pcr0: Option<std::vec::Vec<u8>>,
+    #[arg(long, value_name = "HEX", value_parser = parse_hex, requires_all = ["insecure_pcr1", "insecure_pcr2"])]
+    pub(crate) insecure_pcr0: Option<std::vec::Vec<u8>>,
 
     /// Kernel and boot ramdisk
-    #[arg(long, value_name = "HEX", value_parser = parse_hex, requires = "pcr0")]
-    pub(crate) pcr1: Option<std::vec::Vec<u8>>,
+    #[arg(long, value_name = "HEX", value_parser = parse_hex, requires = "insecure_pcr0")]
+    pub(crate) insecure_pcr1: Option<std::vec::Vec<u8>>,
 
     /// The application
-    #[arg(long, value_name = "HEX", value_parser = parse_hex, requires = "pcr0")]
-    pub(crate) pcr2: Option<std::vec::Vec<u8>>,
+    #[arg(long, value_name = "HEX", value_parser = parse_hex, requires = "insecure_pcr0")]
+    pub(crate) insecure_pcr2: Option<std::vec::Vec<u8>>,
 
     /// The image's signing certificate, where it is to be demanded
     #[arg(long, value_name = "HEX", value_parser = parse_hex)]

@@ -1,6 +1,6 @@
 //! `policy verify`: every file of a directory, and whether it counts.
 
-use narthex_policy::{Namespace, Policy, Reason, UnixMillis};
+use narthex_policy::{Namespace, Policy, Provenance, Reason, Release, UnixMillis};
 use serde_json::{Value, json};
 
 use crate::commands::policy::VerifyArguments;
@@ -19,6 +19,8 @@ struct Line<'a> {
     left_out: Option<&'a LeftOut>,
     signers: Vec<String>,
     sha384: String,
+    /// For a release statement: whether its numbers were given by hand.
+    insecure_measurements_by_hand: Option<bool>,
 }
 
 /// `narthex policy verify`.
@@ -59,6 +61,9 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
         let mut table = Table::indented(2);
         for line in &lines {
             let state = match line.left_out {
+                None if line.insecure_measurements_by_hand == Some(true) => {
+                    "counts; insecure measurements by hand".to_owned()
+                }
                 None => "counts".to_owned(),
                 Some(LeftOut { refusal, .. }) => {
                     format!("does not count: {} [{}]", refusal.detail(), refusal.id())
@@ -106,15 +111,22 @@ impl Line<'_> {
             left_out,
             signers,
             sha384,
+            insecure_measurements_by_hand,
         } = self;
-        json!({
+        let mut value = json!({
             "file": file,
             "sha384": sha384,
             "counts": left_out.is_none(),
             "reason": left_out.map(|left_out| left_out.refusal.id()),
             "detail": left_out.map(|left_out| left_out.refusal.detail()),
             "signatures": signers,
-        })
+        });
+        if let (Some(by_hand), Some(members)) =
+            (insecure_measurements_by_hand, value.as_object_mut())
+        {
+            members.insert("insecure_measurements_by_hand".to_owned(), json!(by_hand));
+        }
+        value
     }
 }
 
@@ -138,6 +150,12 @@ fn line<'a>(held: &'a HeldPolicy, file: &FileOnDisk, namespace: Namespace) -> Li
         left_out: held.left_out.iter().find(|left_out| left_out.file == name),
         signers: signers(&held.policy, file, namespace),
         sha384: hex::encode(file.signed.digest().0),
+        insecure_measurements_by_hand: match namespace {
+            Namespace::Release => Release::parse_unverified(&file.signed.bytes)
+                .ok()
+                .map(|release| release.provenance == Provenance::InsecureByHand),
+            _ => None,
+        },
         file: name,
     }
 }

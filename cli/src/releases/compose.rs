@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use narthex_policy::{
-    Digest384, Measurements, Pcr, ProjectName, Refusal, Release, ReleaseName, ReleaseStatus,
-    ReleaseVersion, Stop, StoppedRelease, UnixMillis,
+    Digest384, Measurements, Pcr, ProjectName, Provenance, Refusal, Release, ReleaseName,
+    ReleaseStatus, ReleaseVersion, Stop, StoppedRelease, UnixMillis,
 };
 use serde_json::{Value, json};
 
@@ -30,6 +30,7 @@ pub(super) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
         name: ReleaseName::new(&arguments.name).map_err(|refusal| misuse(&refusal))?,
         version: ReleaseVersion::new(&arguments.version).map_err(|refusal| misuse(&refusal))?,
         measurements: measurements(arguments)?,
+        provenance: Provenance::InsecureByHand,
         status: match arguments.status {
             Status::Current => ReleaseStatus::Current,
             Status::Previous => ReleaseStatus::Previous,
@@ -62,6 +63,7 @@ pub(super) fn revoke(arguments: &RevokeArguments, output: &Output) -> Outcome<Ex
         name,
         version,
         measurements: known.measurements,
+        provenance: known.provenance,
         status: ReleaseStatus::Revoked,
         valid_for: arguments.valid_for,
     };
@@ -117,6 +119,7 @@ struct Statement {
     name: ReleaseName,
     version: ReleaseVersion,
     measurements: Measurements,
+    provenance: Provenance,
     status: ReleaseStatus,
     valid_for: Duration,
 }
@@ -126,6 +129,7 @@ fn write(directory: &PolicyDirectory, statement: Statement, output: &Output) -> 
         name,
         version,
         measurements,
+        provenance,
         status,
         valid_for,
     } = statement;
@@ -145,6 +149,7 @@ fn write(directory: &PolicyDirectory, statement: Statement, output: &Output) -> 
         name,
         version,
         measurements,
+        provenance,
         status,
         digest: Digest384([0; 48]),
     };
@@ -188,12 +193,12 @@ fn project(directory: &PolicyDirectory) -> Outcome<ProjectName> {
 fn measurements(arguments: &NewArguments) -> Outcome<Measurements> {
     let from_flags = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(pcr).transpose();
     let pcr8 = from_flags(&arguments.pcr8)?;
-    let (pcr0, pcr1, pcr2, signed_by) = match &arguments.measurements {
+    let (pcr0, pcr1, pcr2, signed_by) = match &arguments.insecure_measurements {
         Some(source) => from_json(source)?,
         None => (
-            from_flags(&arguments.pcr0)?,
-            from_flags(&arguments.pcr1)?,
-            from_flags(&arguments.pcr2)?,
+            from_flags(&arguments.insecure_pcr0)?,
+            from_flags(&arguments.insecure_pcr1)?,
+            from_flags(&arguments.insecure_pcr2)?,
             None,
         ),
     };

@@ -1,6 +1,6 @@
 //! `release verify`: the releases a policy directory knows, and whether each is in force.
 
-use narthex_policy::{Release, UnixMillis};
+use narthex_policy::{Provenance, Release, UnixMillis};
 use serde_json::{Value, json};
 
 use crate::commands::release::VerifyArguments;
@@ -70,6 +70,10 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
                 &state(release),
                 &format!("until {}", release.expires),
                 &format!("PCR0 {pcr0}…"),
+                match release.provenance {
+                    Provenance::Manifest(_) => "",
+                    Provenance::InsecureByHand => "insecure measurements by hand",
+                },
             ]);
         }
         let mut text = table.text();
@@ -105,6 +109,11 @@ fn to_json(release: &Release, state: &str) -> Value {
         "pcr1": hex::encode(measurements.pcr1.0),
         "pcr2": hex::encode(measurements.pcr2.0),
         "pcr8": measurements.pcr8.map(|pcr| hex::encode(pcr.0)),
+        "manifest_sha384": match release.provenance {
+            Provenance::Manifest(digest) => Some(digest.to_string()),
+            Provenance::InsecureByHand => None,
+        },
+        "insecure_measurements_by_hand": release.provenance == Provenance::InsecureByHand,
         "sha384": hex::encode(release.digest.0),
     })
 }

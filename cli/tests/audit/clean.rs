@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use narthex_ledger::{
     Entry, EvidenceKind, KeyState, LostKey, PurgeEntry, RestoreEntry, SummaryEntry,
 };
-use narthex_policy::{KeyOperation, ReleaseStatus};
+use narthex_policy::{KeyOperation, Provenance, ReleaseStatus};
+use serde_json::json;
 
 use crate::fixture::{Asking, Project, accepted, change, database, exceptions, refused};
 
@@ -156,6 +157,7 @@ fn a_clean_log_gives_no_exception() {
     ] {
         assert!(gaps.contains(&expected), "{expected} is not among {gaps:?}");
     }
+    assert!(!gaps.contains(&"gap.measurements_by_hand"));
     let verdicts: Vec<&str> = report["claims"]
         .as_array()
         .unwrap()
@@ -180,6 +182,24 @@ fn the_text_is_for_people() {
         "{text}"
     );
     assert!(!text.to_lowercase().contains("compliant"));
+}
+
+/// A release whose numbers somebody typed is no exception, and not passed over in silence.
+#[test]
+fn measurements_given_by_hand_are_named() {
+    let mut project = Project::new();
+    project.provenance = Provenance::InsecureByHand;
+    let named = |project: &mut Project| {
+        let (code, report) = project.report();
+        assert_eq!((code, exceptions(&report).len()), (0, 0), "{report:#}");
+        let gaps = report["not_shown"].as_array().unwrap();
+        gaps.iter()
+            .any(|gap| gap["id"] == "gap.measurements_by_hand" && gap["claims"] == json!(["C8"]))
+    };
+    project.release_statement("2", ReleaseStatus::Revoked, "shop 2");
+    assert!(!named(&mut project));
+    project.release_statement("3", ReleaseStatus::Current, "shop 3");
+    assert!(named(&mut project));
 }
 
 #[test]

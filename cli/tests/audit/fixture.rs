@@ -22,8 +22,9 @@ use narthex_nsm::mock::mint::{DevelopmentAuthority, DocumentRecipe, Identity, me
 use narthex_policy::{
     Action, AdministrationOrder, InitialBundle, InitialLedger, KeyName, KeyOperation, LedgerSalt,
     Measurements, NamedKeys, Namespace, Order, OrderHead, Parameters, Pcr, PersonName, ProjectName,
-    ReadOrder, Release, ReleaseName, ReleaseStatus, ReleaseVersion, SignedFile, SigningKey,
-    StaticKey, Stop, StoppedRelease, Targets, UnixMillis, VerifierKey, WriteOrder, draft_successor,
+    Provenance, ReadOrder, Release, ReleaseName, ReleaseStatus, ReleaseVersion, SignedFile,
+    SigningKey, StaticKey, Stop, StoppedRelease, Targets, UnixMillis, VerifierKey, WriteOrder,
+    draft_successor,
 };
 use serde_json::Value;
 
@@ -112,6 +113,8 @@ pub(crate) struct Project {
     boot_bundle: narthex_policy::Digest384,
     /// The time of the next entry.
     pub(crate) time: u64,
+    /// What release statements say that their measurements rest on.
+    pub(crate) provenance: Provenance,
     /// How fast time passes.
     pub(crate) seconds_between_entries: u64,
     salt: u64,
@@ -196,6 +199,7 @@ impl Project {
             genesis: narthex_policy::Digest384([0; 48]),
             boot_bundle: narthex_policy::Digest384([0; 48]),
             time: BEGIN,
+            provenance: Provenance::Manifest(narthex_policy::Digest384([7; 48])),
             seconds_between_entries: 3600,
             salt: 0,
             nonce: 0,
@@ -296,6 +300,7 @@ impl Project {
             name: ReleaseName::new("shop").unwrap(),
             version: ReleaseVersion::new(version).unwrap(),
             measurements: measurements(image),
+            provenance: self.provenance,
             status,
             digest: narthex_policy::Digest384([0; 48]),
         };
@@ -743,6 +748,7 @@ impl Project {
             name: ReleaseName::new("shop").unwrap(),
             version: ReleaseVersion::new(version).unwrap(),
             measurements: measurements(image),
+            provenance: self.provenance,
             status: ReleaseStatus::Current,
             digest: narthex_policy::Digest384([0; 48]),
         }

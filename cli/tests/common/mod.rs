@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use narthex_nsm::mock::mint::{DevelopmentAuthority, measurement_of};
 use narthex_policy::{
     Digest384, InitialBundle, InitialLedger, Measurements, NamedKeys, Namespace, Pcr, PersonName,
-    Policy, ProjectName, Release, ReleaseName, ReleaseStatus, ReleaseVersion, SignedFile,
-    SigningKey, StaticKey, UnixMillis,
+    Policy, ProjectName, Provenance, Release, ReleaseName, ReleaseStatus, ReleaseVersion,
+    SignedFile, SigningKey, StaticKey, UnixMillis,
 };
 
 /// The enclave that the mock is by default.
@@ -81,6 +81,7 @@ impl World {
             name: ReleaseName::new("shop").unwrap(),
             version: ReleaseVersion::new("1").unwrap(),
             measurements: measurements(),
+            provenance: Provenance::InsecureByHand,
             status: ReleaseStatus::Current,
             digest: Digest384([0; 48]),
         };

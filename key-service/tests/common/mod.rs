@@ -329,6 +329,7 @@ impl World {
         format!(
             "schema = \"narthex/release/v1\"\nproject = \"{PROJECT}\"\nserial = {}\nissued = {}\nexpires = {}\n\
              name = \"{name}\"\nversion = \"{version}\"\nstatus = \"{status}\"\n\
+             insecure_measurements_by_hand = true\n\
              pcr0 = \"{}\"\npcr1 = \"{}\"\npcr2 = \"{}\"\n",
             self.serial.fetch_add(1, Ordering::SeqCst) + 1,
             time_text(now_millis() - HOUR),

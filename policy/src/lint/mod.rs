@@ -13,7 +13,7 @@ use crate::file::schema_of_bytes;
 use crate::names::{NamePattern, PersonName};
 use crate::order::{Order, READ_ORDER_SCHEMA, WRITE_ORDER_SCHEMA};
 use crate::reason::Refusal;
-use crate::release::{RELEASE_SCHEMA, Release, ReleaseStatus};
+use crate::release::{Provenance, RELEASE_SCHEMA, Release, ReleaseStatus};
 use crate::stop::{STOP_SCHEMA, Stop};
 use crate::time::{UnixMillis, format_duration};
 
@@ -314,6 +314,14 @@ fn of_release(release: &Release, now: UnixMillis) -> Vec<Finding> {
         return Vec::new(); // A revocation holds for good.
     }
     let mut findings = of_expiry(release.expires, now);
+    if release.provenance == Provenance::InsecureByHand {
+        findings.push(warning(
+            "lint.measurements_by_hand",
+            "insecure_measurements_by_hand: the numbers were given by hand, and no release manifest \
+             says what went into the image; `narthex release new --manifest` takes one"
+                .into(),
+        ));
+    }
     if release.measurements.pcr8.is_none() {
         findings.push(note(
             "lint.no_pcr8",

@@ -19,6 +19,7 @@ use crate::time::UnixMillis;
 mod administration;
 mod keys;
 mod lineage;
+mod manifests;
 mod orders;
 mod readers;
 mod statements;
@@ -26,6 +27,7 @@ mod statements;
 pub use administration::{AdministrationContext, AuthorisedAdministration};
 pub use keys::{KeyClaim, KeyGrant};
 pub use lineage::{HistoryEntry, Succession};
+pub use manifests::ApprovedManifest;
 pub use orders::{AdmittedOrder, AuthorisedCall, AuthorisedOrder, Logged, OrderContext};
 pub use readers::AuthorisedReader;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{KnownRelease, KnownStop, Policy};
 use crate::bundle::CLOCK_SKEW;
 use crate::file::{SignedFile, check_project, check_size, limits};
-use crate::names::{PersonName, ReleaseName, ReleaseVersion};
+use crate::names::{ReleaseName, ReleaseVersion};
 use crate::reason::{Reason, Refusal};
 use crate::release::{Measurements, Release, ReleaseStatus};
 use crate::signature::Namespace;
@@ -119,46 +119,17 @@ impl Policy {
         stopped: StoppedSigners,
     ) -> Result<Release, Refusal> {
         check_size(&file.bytes, limits::MAX_STATEMENT_BYTES)?;
-        let authorities = &self.bundle.release_authorities;
-        let signers: Vec<PersonName> = authorities
-            .iter()
-            .flat_map(|authority| &authority.signers)
-            .cloned()
-            .collect();
-        let people = self.bundle.people_named(&signers);
-        let mut tally = Tally::of(&file.signatures, Namespace::Release, &file.bytes, people)?;
-        if stopped == StoppedSigners::DoNotCount {
-            tally = tally.without(|signer| self.stopped(signer));
-        }
-
         // Before the file is read, some authority must have signed it; which one had to is known
         // only after.
-        let mut refusal = Refusal::new(
+        let signed = self.release_authorities_of(
+            file,
+            Namespace::Release,
+            stopped,
             Reason::ReleaseUnderSigned,
-            "the bundle has no release authority",
-        );
-        let mut satisfied = Vec::new();
-        for authority in authorities {
-            match tally.require(
-                authority.threshold,
-                &authority.signers,
-                Reason::ReleaseUnderSigned,
-            ) {
-                Ok(()) => satisfied.push(authority),
-                Err(found) => refusal = found,
-            }
-        }
-        if satisfied.is_empty() {
-            return Err(refusal);
-        }
+        )?;
         let release = Release::parse_unverified(&file.bytes)?;
         check_project(release.project.as_str(), &self.bundle.project)?;
-        let speaks_for = |name: &ReleaseName| {
-            satisfied
-                .iter()
-                .any(|authority| authority.names.iter().any(|names| names.matches(name)))
-        };
-        if !speaks_for(&release.name) {
+        if !signed.speak_for(&release.name) {
             return Err(Refusal::new(
                 Reason::ReleaseName,
                 format!("those who signed may not speak for {}", release.name),
@@ -328,7 +299,7 @@ impl Policy {
         let stop = Stop::parse_unverified(&file.bytes).unwrap();
         let known = KnownStop {
             stop,
-            signer: PersonName::new(signer).unwrap(),
+            signer: crate::names::PersonName::new(signer).unwrap(),
             file: file.clone(),
         };
         self.stops = vec![known; count];

@@ -7,6 +7,7 @@ mod content;
 mod diff_and_lint;
 mod keys;
 mod ledger;
+mod manifests;
 mod orders;
 mod peers;
 mod readers;
@@ -20,13 +21,14 @@ mod world;
 use crate::Reason;
 
 /// Sources with tests, to be searched.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 20] = [
     include_str!("administration.rs"),
     include_str!("bundles.rs"),
     include_str!("calls.rs"),
     include_str!("content.rs"),
     include_str!("keys.rs"),
     include_str!("ledger.rs"),
+    include_str!("manifests.rs"),
     include_str!("orders.rs"),
     include_str!("peers.rs"),
     include_str!("readers.rs"),

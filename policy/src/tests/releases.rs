@@ -134,6 +134,22 @@ fn what_a_statement_may_not_say() {
             Reason::FileMalformed,
         ),
         (
+            format!("manifest_sha384 = \"{}\"\n", pcr("07")),
+            String::new(),
+            Reason::ReleaseProvenance,
+        ),
+        (
+            "manifest_sha384".to_owned(),
+            "insecure_measurements_by_hand = true\nmanifest_sha384".to_owned(),
+            Reason::ReleaseProvenance,
+        ),
+        (
+            format!("manifest_sha384 = \"{}\"\n", pcr("07")),
+            "insecure_measurements_by_hand = false\n".to_owned(),
+            Reason::ReleaseProvenance,
+        ),
+        (pcr("07"), "07".repeat(32), Reason::HexMalformed),
+        (
             "\"current\"".to_owned(),
             "\"newest\"".to_owned(),
             Reason::FileMalformed,
@@ -178,6 +194,27 @@ fn what_a_statement_may_not_say() {
         add(&mut policy(), &huge, &["rita", "sam"]),
         Reason::FileTooLarge,
     );
+}
+
+#[test]
+fn numbers_given_by_hand_are_taken_and_named() {
+    let by_hand = with(
+        &good(),
+        &format!("manifest_sha384 = \"{}\"", "07".repeat(48)),
+        "insecure_measurements_by_hand = true",
+    );
+    let mut policy = policy();
+    add(&mut policy, &by_hand, &["rita", "sam"]).unwrap();
+    let release = policy.release_for(&IMAGE, NOW).unwrap();
+    assert_eq!(release.provenance, Provenance::InsecureByHand);
+    assert_eq!(release.to_toml(), by_hand);
+    let warned = |text: &str| {
+        lint(text.as_bytes(), NOW)
+            .iter()
+            .any(|finding| finding.id == "lint.measurements_by_hand")
+    };
+    assert!(warned(&by_hand));
+    assert!(!warned(&good()));
 }
 
 #[test]

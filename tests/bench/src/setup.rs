@@ -161,7 +161,7 @@ impl Setup {
                 "bench",
                 "--version",
                 "1",
-                "--measurements",
+                "--insecure-measurements",
                 "measurements.json",
             ],
         );

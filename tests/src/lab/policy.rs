@@ -68,11 +68,11 @@ impl Lab {
             name,
             "--version",
             version,
-            "--pcr0",
+            "--insecure-pcr0",
             &pcr0,
-            "--pcr1",
+            "--insecure-pcr1",
             &pcr1,
-            "--pcr2",
+            "--insecure-pcr2",
             &pcr2,
         ];
         self.narthex(&arguments).done();
