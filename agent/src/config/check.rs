@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use narthex_channel::Address;
+
 use super::{
     Config, ConfigError, CounterConfig, FetcherConfig, GateConfig, KeyConfig, KeysConfig,
-    LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, WorkloadConfig,
+    LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, WorkloadConfig, workload,
 };
 use crate::mode::{Mode, Privileges};
 
-type Checked = Result<(), ConfigError>;
+/// vsock's name for "this machine" (`VMADDR_CID_LOCAL`).
+const LOCAL_CID: u32 = 1;
+
+pub(super) type Checked = Result<(), ConfigError>;
 
 pub(super) fn check(config: &Config) -> Checked {
     let Config {
@@ -33,9 +38,9 @@ pub(super) fn check(config: &Config) -> Checked {
     check_nsm(nsm)?;
     check_policy(policy)?;
     check_keys(keys)?;
-    if let Some(workload) = workload {
-        check_workload(workload)?;
-        check_users(workload, gate)?;
+    if let Some(settings) = workload {
+        workload::check(settings, runtime_directory)?;
+        check_users(settings, gate)?;
     }
     check_counters(counters)?;
     if let Some(local_socket) = local_socket {
@@ -76,6 +81,16 @@ pub(super) fn check_mode(config: &Config, mode: Mode) -> Checked {
             "gate.insecure_older_landlock",
             "is allowed with --local only",
         )?;
+        if config.workload.is_some() {
+            workload::check_runtime_directory(&config.runtime_directory)?;
+        }
+        // The kernel vouches for a vsock peer's CID; on every other kind of address the workload would look like
+        // an operator.
+        require(
+            matches!(config.gate.address()?, Address::Vsock { .. }),
+            "gate.listen",
+            "must be a vsock address outside --local: the workload could reach any other",
+        )?;
     }
     Ok(())
 }
@@ -106,7 +121,19 @@ pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> 
             (Privileges::Root, Some(Some(_)) | None) | (Privileges::Unprivileged, _) => {}
         }
     }
-    Ok(())
+    let root = config
+        .workload
+        .as_ref()
+        .and_then(|workload| workload.effective_root(mode));
+    let Some(root) = root else {
+        return Ok(());
+    };
+    require(
+        privileges == Privileges::Root,
+        "workload.root",
+        "needs root, to mount: leave it out to run on the machine's file system",
+    )?;
+    workload::check_root_exists(root)
 }
 
 fn check_nsm(nsm: &NsmConfig) -> Checked {
@@ -157,81 +184,6 @@ fn check_keys(config: &KeysConfig) -> Checked {
         "keys.key.file",
         "must be a plain file name",
     )
-}
-
-fn check_workload(workload: &WorkloadConfig) -> Checked {
-    let WorkloadConfig {
-        command,
-        arguments,
-        environment,
-        working_directory,
-        user,
-        group,
-        restart: _,
-        restarts_max: _,
-        show_output: _,
-        restart_delay_millis,
-        restart_delay_max_millis,
-        stop_grace_millis,
-        memory_max_bytes,
-        pids_max,
-    } = workload;
-    require(
-        command.is_absolute(),
-        "workload.command",
-        "must be an absolute path",
-    )?;
-    require(
-        arguments.iter().all(|argument| !argument.contains('\0')),
-        "workload.arguments",
-        "must not contain NUL",
-    )?;
-    for (name, value) in environment {
-        let sound = !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
-        require(
-            sound,
-            "workload.environment",
-            "has a name or value that cannot be passed on",
-        )?;
-        require(
-            !matches!(name.as_str(), "NARTHEX_KEYS" | "NARTHEX_SOCKET"),
-            "workload.environment",
-            "names a variable that the agent sets",
-        )?;
-    }
-    require(
-        working_directory.is_absolute(),
-        "workload.working_directory",
-        "must be an absolute path",
-    )?;
-    require(*user != Some(0), "workload.user", "must not be 0")?;
-    require(*group != Some(0), "workload.group", "must not be 0")?;
-    require(
-        user.is_some() == group.is_some(),
-        "workload.group",
-        "must be given with `user`, or neither",
-    )?;
-    require(
-        *restart_delay_millis >= 10,
-        "workload.restart_delay_millis",
-        "must be at least 10",
-    )?;
-    require(
-        restart_delay_max_millis >= restart_delay_millis && *restart_delay_max_millis <= 3_600_000,
-        "workload.restart_delay_max_millis",
-        "must be between restart_delay_millis and one hour",
-    )?;
-    require(
-        *stop_grace_millis <= 600_000,
-        "workload.stop_grace_millis",
-        "must be at most 600000",
-    )?;
-    require(
-        *memory_max_bytes != Some(0),
-        "workload.memory_max_bytes",
-        "must not be 0",
-    )?;
-    require(*pids_max != Some(0), "workload.pids_max", "must not be 0")
 }
 
 /// The gate reads hostile bytes; sharing the workload's user would let it signal or read the workload.
@@ -342,6 +294,11 @@ fn check_gate(gate: &GateConfig) -> Checked {
         "must list 1 to 16 peers",
     )?;
     require(
+        !peer_cids.contains(&LOCAL_CID) && !peer_cids.contains(&Address::ANY_CID),
+        "gate.peer_cids",
+        "must not list 1 or 4294967295, by which the workload itself could connect",
+    )?;
+    require(
         (1..=64).contains(connections),
         "gate.connections",
         "must be 1 to 64",
@@ -406,7 +363,7 @@ fn is_declared_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn require(holds: bool, field: &str, rule: &str) -> Checked {
+pub(super) fn require(holds: bool, field: &str, rule: &str) -> Checked {
     if holds {
         Ok(())
     } else {

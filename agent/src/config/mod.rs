@@ -7,7 +7,6 @@
 //! Whoever can write this file in `--local` runs decides everything the agent does; inside an enclave
 //! it is part of PCR0 and PCR2.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +17,9 @@ use serde::Deserialize;
 use crate::mode::{Mode, Privileges};
 
 mod check;
+mod workload;
+
+pub use workload::{RestartPolicy, WorkloadConfig};
 
 /// Longest configuration file that is read.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -121,70 +123,6 @@ impl KeyConfig {
     pub fn file_name(&self) -> &str {
         self.file.as_deref().unwrap_or(&self.name)
     }
-}
-
-/// The workload: the program that the enclave exists for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WorkloadConfig {
-    /// Absolute path of the program.
-    pub command: PathBuf,
-    /// Its arguments, without the program's own name.
-    #[serde(default)]
-    pub arguments: Vec<String>,
-    /// Its whole environment; nothing is inherited. The agent adds `NARTHEX_KEYS` (the keys'
-    /// directory) and `NARTHEX_SOCKET` (the local socket), which may not be named here.
-    #[serde(default)]
-    pub environment: BTreeMap<String, String>,
-    /// Its working directory, absolute. Default `/`.
-    #[serde(default = "default_working_directory")]
-    pub working_directory: PathBuf,
-    /// Numeric user id, never 0 and never the gate's. Required when the agent runs as root; without
-    /// root it must be absent.
-    #[serde(default)]
-    pub user: Option<u32>,
-    /// Numeric group id, never 0. As `user`.
-    #[serde(default)]
-    pub group: Option<u32>,
-    /// When it is started again after it ended.
-    #[serde(default)]
-    pub restart: RestartPolicy,
-    /// Restarts after which it is left stopped. Absent: no limit.
-    #[serde(default)]
-    pub restarts_max: Option<u64>,
-    /// Shows the workload's standard output and error on the agent's standard error. Refused outside
-    /// `--local`; everywhere else they are discarded and counted.
-    #[serde(default)]
-    pub show_output: bool,
-    /// Shortest pause before a restart, milliseconds; doubled after each quick death up to
-    /// `restart_delay_max_millis`. Default 500.
-    #[serde(default = "default_restart_delay_millis")]
-    pub restart_delay_millis: u64,
-    /// Longest pause before a restart, milliseconds. Default 30000.
-    #[serde(default = "default_restart_delay_max_millis")]
-    pub restart_delay_max_millis: u64,
-    /// How long it may take to end after SIGTERM before it is killed, milliseconds. Default 5000.
-    #[serde(default = "default_stop_grace_millis")]
-    pub stop_grace_millis: u64,
-    /// cgroup `memory.max`, bytes. Absent: no limit.
-    #[serde(default)]
-    pub memory_max_bytes: Option<u64>,
-    /// cgroup `pids.max`. Absent: no limit.
-    #[serde(default)]
-    pub pids_max: Option<u64>,
-}
-
-/// When a workload is started again after it ended.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum RestartPolicy {
-    /// After every end.
-    Always,
-    /// After a non-zero exit code or a signal.
-    #[default]
-    OnFailure,
-    /// Never.
-    Never,
 }
 
 /// A number the workload may report through the local socket.
@@ -444,22 +382,6 @@ fn default_runtime_directory() -> PathBuf {
 
 fn default_poll_seconds() -> u32 {
     15
-}
-
-fn default_working_directory() -> PathBuf {
-    PathBuf::from("/")
-}
-
-fn default_restart_delay_millis() -> u64 {
-    500
-}
-
-fn default_restart_delay_max_millis() -> u64 {
-    30_000
-}
-
-fn default_stop_grace_millis() -> u64 {
-    5_000
 }
 
 fn default_counter_step() -> u64 {

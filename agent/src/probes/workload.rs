@@ -30,6 +30,7 @@ pub(super) fn fields(
         next_start_in,
         last_exit,
         oom_kills,
+        process_limit_hits,
         output_bytes,
         error_bytes,
         confinement,
@@ -43,6 +44,10 @@ pub(super) fn fields(
         Field::single(
             FieldName::WorkloadOomKills,
             Value::Count(two_bits(oom_kills)),
+        ),
+        Field::single(
+            FieldName::WorkloadProcessLimitHits,
+            Value::Count(two_bits(process_limit_hits)),
         ),
         Field::single(
             FieldName::WorkloadOutputBytes,
@@ -97,6 +102,7 @@ fn exit(last_exit: Option<(ExitRecord, Duration)>, now: UnixMillis) -> Vec<Field
         requested: _,
         ran_for,
         oom_kills,
+        process_limit_hits: _, // Refused processes end nothing by themselves.
     } = record;
     let count = |name, number| Field::single(name, Value::Count(number));
     let mut fields = match kind {
@@ -167,6 +173,11 @@ fn measure_name(measure: ConfinementMeasure) -> FieldName {
         ConfinementMeasure::MemoryLimit => FieldName::WorkloadMemoryLimit,
         ConfinementMeasure::ProcessLimit => FieldName::WorkloadProcessLimit,
         ConfinementMeasure::OwnControlGroup => FieldName::WorkloadOwnControlGroup,
+        ConfinementMeasure::OwnRoot => FieldName::WorkloadOwnRoot,
+        ConfinementMeasure::NoWrittenPrograms => FieldName::WorkloadNoWrittenPrograms,
+        ConfinementMeasure::OwnIpc => FieldName::WorkloadOwnIpc,
+        ConfinementMeasure::ScopedSignals => FieldName::WorkloadScopedSignals,
+        ConfinementMeasure::ProcessorShare => FieldName::WorkloadProcessorShare,
     }
 }
 
@@ -185,6 +196,7 @@ fn step_state(step: LaunchStep) -> State {
         LaunchStep::Files => State::StepFiles,
         LaunchStep::WorkingDirectory => State::StepWorkingDirectory,
         LaunchStep::Program => State::StepProgram,
+        LaunchStep::Root => State::StepRoot,
     }
 }
 
@@ -226,6 +238,7 @@ mod tests {
             requested: false,
             ran_for,
             oom_kills,
+            process_limit_hits: 0,
         };
         let last_exit = Some((record, Duration::from_millis(10_001)));
         WorkloadSnapshot {

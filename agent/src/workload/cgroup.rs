@@ -160,6 +160,7 @@ impl ControlGroup {
         let read = |file: &str| fs::read_to_string(self.directory.join(file)).ok();
         let number = |file: &str| read(file).and_then(|text| text.trim().parse().ok());
         let events = read("memory.events").unwrap_or_default();
+        let processes = read("pids.events").unwrap_or_default();
         let processor = read("cpu.stat").unwrap_or_default();
         ControlGroupUsage {
             memory_bytes: number("memory.current"),
@@ -167,6 +168,7 @@ impl ControlGroup {
             memory_limit_bytes: number("memory.max"),
             memory_limit_hits: keyed(&events, "max"),
             oom_kills: keyed(&events, "oom_kill"),
+            process_limit_hits: keyed(&processes, "max"),
             processor_micros: keyed(&processor, "usage_usec"),
             throttled_micros: keyed(&processor, "throttled_usec"),
         }
@@ -217,6 +219,8 @@ pub struct ControlGroupUsage {
     pub memory_limit_hits: Option<u64>,
     /// `oom_kill` of `memory.events`.
     pub oom_kills: Option<u64>,
+    /// `max` of `pids.events`.
+    pub process_limit_hits: Option<u64>,
     /// `usage_usec` of `cpu.stat`.
     pub processor_micros: Option<u64>,
     /// `throttled_usec` of `cpu.stat`.

@@ -34,6 +34,8 @@ pub struct ExitRecord {
     pub ran_for: Duration,
     /// Processes of this run that the kernel killed for want of memory.
     pub oom_kills: u64,
+    /// Processes that this run was refused because it had as many as it may.
+    pub process_limit_hits: u64,
 }
 
 /// The steps between the agent's decision and the workload's first instruction.
@@ -66,10 +68,12 @@ pub enum LaunchStep {
     WorkingDirectory = 11,
     /// The program itself.
     Program = 12,
+    /// The workload's root folder, and what is mounted in it (`/proc`, `/dev`, `/tmp`, `/run`).
+    Root = 13,
 }
 
 impl LaunchStep {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Shepherd,
         Self::KeyFiles,
         Self::ControlGroup,
@@ -83,6 +87,7 @@ impl LaunchStep {
         Self::Files,
         Self::WorkingDirectory,
         Self::Program,
+        Self::Root,
     ];
 
     /// The step with this discriminant.
@@ -106,6 +111,7 @@ impl LaunchStep {
             Self::Files => "files",
             Self::WorkingDirectory => "working-directory",
             Self::Program => "program",
+            Self::Root => "root",
         }
     }
 }
@@ -129,6 +135,6 @@ mod tests {
             assert_eq!(step as usize, position);
             assert_eq!(LaunchStep::from_number(step as u8), Some(step));
         }
-        assert_eq!(LaunchStep::from_number(13), None);
+        assert_eq!(LaunchStep::from_number(14), None);
     }
 }

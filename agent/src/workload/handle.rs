@@ -146,6 +146,8 @@ pub struct WorkloadSnapshot {
     pub last_exit: Option<(ExitRecord, Duration)>,
     /// Its processes that the kernel killed for want of memory, over all runs.
     pub oom_kills: u64,
+    /// Processes that it was refused because it had as many as it may, over all runs.
+    pub process_limit_hits: u64,
     /// Bytes it wrote to standard output, over all runs.
     pub output_bytes: u64,
     /// Bytes it wrote to standard error, over all runs.

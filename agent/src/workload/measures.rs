@@ -38,11 +38,21 @@ pub enum ConfinementMeasure {
     ProcessLimit = 13,
     /// All its processes are in a cgroup v2, so that they can be killed at one stroke.
     OwnControlGroup = 14,
+    /// Its root is a folder of its own, read-only, with its own `/proc`, `/dev`, `/tmp` and `/run`.
+    OwnRoot = 15,
+    /// No file that it can write can be started or loaded as a program.
+    NoWrittenPrograms = 16,
+    /// System V objects of its own, which end with it.
+    OwnIpc = 17,
+    /// Landlock: it can signal no process but its own, nor connect to their abstract sockets.
+    ScopedSignals = 18,
+    /// cgroup v2 `cpu`: however many processes it has, the agent's have their share of the processors.
+    ProcessorShare = 19,
 }
 
 impl ConfinementMeasure {
     /// All measures, in the order in which they are reported.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::OwnUser,
         Self::NoNewPrivileges,
         Self::NoCapabilities,
@@ -58,9 +68,14 @@ impl ConfinementMeasure {
         Self::MemoryLimit,
         Self::ProcessLimit,
         Self::OwnControlGroup,
+        Self::OwnRoot,
+        Self::NoWrittenPrograms,
+        Self::OwnIpc,
+        Self::ScopedSignals,
+        Self::ProcessorShare,
     ];
 
-    /// Whether an ordinary user cannot have it. Only these may be missing, and only with `--local`.
+    /// Whether an ordinary user cannot have it.
     pub fn needs_privilege(self) -> bool {
         match self {
             Self::OwnUser
@@ -70,14 +85,31 @@ impl ConfinementMeasure {
             | Self::PrivateTemporaryFiles
             | Self::MemoryLimit
             | Self::ProcessLimit
-            | Self::OwnControlGroup => true,
+            | Self::OwnControlGroup
+            | Self::OwnRoot
+            | Self::NoWrittenPrograms
+            | Self::OwnIpc
+            | Self::ProcessorShare => true,
             Self::NoNewPrivileges
             | Self::NoCapabilities
             | Self::NoUserNamespaces
             | Self::ResourceLimits
             | Self::OwnSession
             | Self::EndsWithAgent
-            | Self::NoInheritedFiles => false,
+            | Self::NoInheritedFiles
+            | Self::ScopedSignals => false,
+        }
+    }
+
+    /// Whether it may be missing with `--local`: an ordinary user cannot have it, or the kernel of a laptop may be
+    /// too old for it.
+    pub fn may_be_missing(self) -> bool {
+        match self {
+            // What was asked for is another view of the file system: running in the agent's instead is no
+            // weaker form of it.
+            Self::OwnRoot => false,
+            Self::ScopedSignals => true,
+            other => other.needs_privilege(),
         }
     }
 
@@ -99,6 +131,11 @@ impl ConfinementMeasure {
             Self::MemoryLimit => "memory-limit",
             Self::ProcessLimit => "process-limit",
             Self::OwnControlGroup => "own-control-group",
+            Self::OwnRoot => "own-root",
+            Self::NoWrittenPrograms => "no-written-programs",
+            Self::OwnIpc => "own-ipc",
+            Self::ScopedSignals => "scoped-signals",
+            Self::ProcessorShare => "processor-share",
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) struct RunEnd {
     pub(super) kind: ExitKind,
     pub(super) ran_for: Duration,
     pub(super) oom_kills: u64,
+    pub(super) process_limit_hits: u64,
     pub(super) survivors: u32,
 }
 
@@ -211,11 +212,12 @@ impl Run {
         }
         let usage = self.usage();
         self.tear_down().await;
-        let oom_kills = usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
+        let usage = usage.unwrap_or_default();
         RunEnd {
             kind,
             ran_for,
-            oom_kills,
+            oom_kills: usage.oom_kills.unwrap_or(0),
+            process_limit_hits: usage.process_limit_hits.unwrap_or(0),
             survivors,
         }
     }

@@ -34,6 +34,7 @@ pub(super) struct Observed {
     next_start: Option<Instant>,
     last_exit: Option<(ExitRecord, Instant)>,
     oom_kills: u64,
+    process_limit_hits: u64,
     counts: OutputCounts,
     confinement: Option<Confinement>,
     usage: Option<ControlGroupUsage>,
@@ -67,6 +68,7 @@ impl Observed {
 
     pub(super) fn snapshot(&self, now: Instant) -> WorkloadSnapshot {
         let running_kills = self.usage.and_then(|usage| usage.oom_kills).unwrap_or(0);
+        let running_hits = self.usage.and_then(|usage| usage.process_limit_hits);
         WorkloadSnapshot {
             state: self.state,
             restarts: self.starts.saturating_sub(1),
@@ -78,6 +80,9 @@ impl Observed {
                 .last_exit
                 .map(|(record, when)| (record, now.saturating_duration_since(when))),
             oom_kills: self.oom_kills.saturating_add(running_kills),
+            process_limit_hits: self
+                .process_limit_hits
+                .saturating_add(running_hits.unwrap_or(0)),
             output_bytes: self.counts.output.get(),
             error_bytes: self.counts.error.get(),
             confinement: self.confinement,
@@ -230,6 +235,7 @@ impl Runner {
                         kind,
                         ran_for,
                         oom_kills: 0,
+                        process_limit_hits: 0,
                         survivors: 0,
                     },
                     Asked::No,
@@ -296,6 +302,7 @@ impl Runner {
             kind,
             ran_for,
             oom_kills,
+            process_limit_hits,
             survivors: _,
         } = end;
         let requested = matches!(asked, Asked::Yes);
@@ -305,11 +312,15 @@ impl Runner {
         observed.usage = None;
         observed.shepherd = None;
         observed.oom_kills = observed.oom_kills.saturating_add(oom_kills);
+        observed.process_limit_hits = observed
+            .process_limit_hits
+            .saturating_add(process_limit_hits);
         let record = ExitRecord {
             kind,
             requested,
             ran_for,
             oom_kills,
+            process_limit_hits,
         };
         observed.last_exit = Some((record, Instant::now()));
         drop(observed);

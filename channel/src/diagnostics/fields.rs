@@ -279,6 +279,19 @@ closed! {
         WorkloadLaunchStep = 0x0a20, "workload.launch_step";
         /// The kernel's error number for that step (count).
         WorkloadLaunchError = 0x0a21, "workload.launch_error";
+        /// Its root is a read-only folder of its own, with its own `/proc`, `/dev`, `/tmp` and `/run` (flag;
+        /// absent when none is configured).
+        WorkloadOwnRoot = 0x0a22, "workload.own_root";
+        /// It can start no program that it has written itself (flag; absent without a root of its own).
+        WorkloadNoWrittenPrograms = 0x0a23, "workload.no_written_programs";
+        /// It shares no System V objects with anybody (flag).
+        WorkloadOwnIpc = 0x0a24, "workload.own_ipc";
+        /// It can signal no process but its own, nor reach their abstract sockets (flag).
+        WorkloadScopedSignals = 0x0a25, "workload.scoped_signals";
+        /// It cannot take the processors from the agent (flag).
+        WorkloadProcessorShare = 0x0a26, "workload.processor_share";
+        /// Processes that it was refused because it had too many (count).
+        WorkloadProcessLimitHits = 0x0a27, "workload.process_limit_hits";
 
         /// Processes killed for want of memory (count).
         KernelOutOfMemory = 0x0b01, "kernel-events.out_of_memory";
@@ -561,6 +574,8 @@ closed! {
         StepWorkingDirectory = 139, "step-working-directory";
         /// The program itself.
         StepProgram = 140, "step-program";
+        /// Its root, and what is mounted in it.
+        StepRoot = 141, "step-root";
 
         /// No proof of the log came with it.
         LogProofMissing = 160, "log-proof-missing";
