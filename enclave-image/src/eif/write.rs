@@ -1,0 +1,140 @@
+use super::error::{EifError, SectionKind};
+use super::header::{
+    Architecture, CHECKSUM_OFFSET, Entry, HEADER_BYTES, Header, MAX_SECTIONS, SECTION_HEADER_BYTES,
+    SectionHeader, checksum,
+};
+use super::image::{Image, check_content, command_line_text};
+use super::metadata::Metadata;
+
+/// What an image is made of.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    /// The processor that the kernel is for.
+    pub architecture: Architecture,
+    /// The kernel: a `bzImage` for x86, an `Image` for Arm.
+    pub kernel: &'a [u8],
+    /// The kernel's command line: 1 to 2047 bytes without a zero byte.
+    pub command_line: &'a str,
+    /// 1 to 28 ramdisks, so that a signature still fits.
+    pub ramdisks: &'a [&'a [u8]],
+    /// What the metadata section says.
+    pub metadata: Metadata,
+    /// Memory that the header proposes, in bytes.
+    pub default_memory: u64,
+    /// Processors that the header proposes.
+    pub default_cpus: u64,
+}
+
+/// Writes an unsigned image of version 4: the same parts make the same bytes.
+///
+/// # Errors
+///
+/// What [`Image::parse`] would refuse is not written, with the same names.
+pub fn write(parts: &Parts<'_>) -> Result<Vec<u8>, EifError> {
+    let Parts {
+        architecture,
+        kernel,
+        command_line,
+        ramdisks,
+        metadata,
+        default_memory,
+        default_cpus,
+    } = parts;
+    command_line_text(command_line.as_bytes())?;
+    if ramdisks.is_empty() {
+        return Err(EifError::SectionMissing {
+            kind: SectionKind::Ramdisk,
+        });
+    }
+    let metadata = metadata.to_json();
+    let mut sections = vec![
+        (SectionKind::Kernel, *kernel),
+        (SectionKind::CommandLine, command_line.as_bytes()),
+        (SectionKind::Metadata, &metadata),
+    ];
+    sections.extend(
+        ramdisks
+            .iter()
+            .map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)),
+    );
+    // One place stays free for the signature.
+    if sections.len() >= MAX_SECTIONS {
+        return Err(EifError::SectionCount {
+            found: sections.len(),
+        });
+    }
+    let header = Header {
+        architecture: *architecture,
+        default_memory: *default_memory,
+        default_cpus: *default_cpus,
+        entries: Vec::new(),
+        checksum: 0,
+    };
+    assemble(header, &sections)
+}
+
+/// The same image with one more section at its end.
+pub(crate) fn with_signature(image: &Image<'_>, signature: &[u8]) -> Result<Vec<u8>, EifError> {
+    let mut sections = vec![
+        (SectionKind::Kernel, image.kernel()),
+        (SectionKind::CommandLine, image.command_line().as_bytes()),
+        (SectionKind::Metadata, image.metadata()),
+    ];
+    sections.extend(
+        image
+            .ramdisks()
+            .iter()
+            .map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)),
+    );
+    sections.push((SectionKind::Signature, signature));
+    if sections.len() > MAX_SECTIONS {
+        return Err(EifError::SectionCount {
+            found: sections.len(),
+        });
+    }
+    let header = Header {
+        architecture: image.architecture(),
+        default_memory: image.default_memory(),
+        default_cpus: image.default_cpus(),
+        entries: Vec::new(),
+        checksum: 0,
+    };
+    assemble(header, &sections)
+}
+
+/// Sections one behind the other, and the header that says so.
+fn assemble(mut header: Header, sections: &[(SectionKind, &[u8])]) -> Result<Vec<u8>, EifError> {
+    let mut end = HEADER_BYTES;
+    for (kind, content) in sections {
+        check_content(*kind, content)?;
+        header.entries.push(Entry {
+            offset: bytes_as_u64(end),
+            size: bytes_as_u64(content.len()),
+        });
+        end = end
+            .saturating_add(SECTION_HEADER_BYTES)
+            .saturating_add(content.len());
+    }
+    let mut file = Vec::with_capacity(end);
+    file.extend(header.encode());
+    for (kind, content) in sections {
+        file.extend(
+            SectionHeader {
+                kind: *kind,
+                size: bytes_as_u64(content.len()),
+            }
+            .encode(),
+        );
+        file.extend_from_slice(content);
+    }
+    let checksum = checksum(&file).to_be_bytes();
+    if let Some(field) = file.get_mut(CHECKSUM_OFFSET..HEADER_BYTES) {
+        field.copy_from_slice(&checksum);
+    }
+    Ok(file)
+}
+
+/// A length in memory always fits.
+fn bytes_as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
