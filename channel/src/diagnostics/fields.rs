@@ -14,7 +14,8 @@ closed! {
         HealthState = 0x0102, "health.state";
         /// What the workload is doing (state).
         HealthWorkload = 0x0103, "health.workload";
-        /// Self-checks at boot that failed (count).
+        /// Self-checks at boot that failed: 0 in an enclave, which otherwise does not serve; with `--local` what
+        /// an enclave would have refused (count).
         HealthFailedChecks = 0x0104, "health.failed_checks";
         /// Whether every key asked for has been received (flag).
         HealthKeysComplete = 0x0105, "health.keys_complete";
@@ -36,6 +37,8 @@ closed! {
         /// Whether the agent acts without looking at the log, as the configuration allows with
         /// `--local` (flag).
         HealthInsecureWithoutLedger = 0x010d, "health.insecure_without_ledger";
+        /// What became of the heartbeat to the parent at boot; `none` with `--local` (state).
+        HealthHeartbeat = 0x010e, "health.heartbeat";
 
         /// First number of the agent's version (count).
         VersionMajor = 0x0201, "version.major";
@@ -540,6 +543,8 @@ closed! {
         Tsc = 97, "tsc";
         /// Any other clock source.
         OtherClock = 98, "other-clock";
+        /// The system counter of aarch64.
+        ArmCounter = 99, "arch-sys-counter";
 
         /// The Nitro Security Module feeds the kernel's random numbers.
         NsmRandom = 112, "nsm-hwrng";
@@ -597,6 +602,15 @@ closed! {
         LogNotCurrent = 168, "log-not-current";
         /// The proof fails for another reason.
         LogOther = 169, "log-other";
+
+        /// The parent answered the heartbeat.
+        HeartbeatAnswered = 176, "heartbeat-answered";
+        /// The parent did not take the connection.
+        HeartbeatNoConnection = 177, "heartbeat-no-connection";
+        /// The parent took the connection and did not answer.
+        HeartbeatSilent = 178, "heartbeat-silent";
+        /// The parent answered with something else.
+        HeartbeatWrong = 179, "heartbeat-wrong";
     }
 }
 
