@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use narthex_channel::frame::Decoder;
@@ -51,7 +52,7 @@ impl ConnectionError {
     }
 }
 
-/// Connects a socket to a `tcp:` or `unix:` address.
+/// Connects a socket to a `tcp:`, `unix:` or `hybrid:` address.
 ///
 /// # Errors
 ///
@@ -71,10 +72,36 @@ pub fn connect_socket(address: &Address) -> io::Result<Box<dyn Socket>> {
             stream.set_write_timeout(Some(TIMEOUT))?;
             Ok(Box::new(stream))
         }
+        Address::Hybrid { path, port } => Ok(Box::new(connect_hybrid(path, *port)?)),
         _ => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "tests use tcp: and unix: addresses",
+            "tests use tcp:, unix: and hybrid: addresses",
         )),
+    }
+}
+
+/// Connects to a port of a virtual machine whose vsock device listens at `path`.
+///
+/// # Errors
+///
+/// What the operating system says; [`io::ErrorKind::ConnectionRefused`] when nobody listens in there.
+pub fn connect_hybrid(path: &Path, port: u32) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
+    // Byte by byte: what comes after the line is not the device's.
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        if answer.len() > 32 || stream.read(&mut byte)? == 0 {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        answer.push(byte[0]);
+    }
+    match answer.starts_with(b"OK ") {
+        true => Ok(stream),
+        false => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! in between, and both ends of the channel to play by hand. Nothing here ships.
 //!
 //! - [`lab`]: a whole deployment in a temporary folder.
+//! - [`machine`]: virtual machines that boot the real image.
 //! - [`operator`]: the operator's end of a diagnostics session, without the tool's own checks.
 //! - [`connection`]: the channel over a blocking socket.
 //! - [`relay`]: the hostile host. It records, and it misbehaves when told to.
@@ -16,6 +17,7 @@
 pub mod canary;
 pub mod connection;
 pub mod lab;
+pub mod machine;
 pub mod operator;
 pub mod peers;
 pub mod policy_source;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use narthex_channel::Address;
 use narthex_channel::frame::Decoder;
 
+use crate::connection::connect_hybrid;
+
 /// Longest silence on a relayed connection.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -171,6 +173,7 @@ impl Far {
         match address {
             Address::Tcp(address) => TcpStream::connect(address).map(Self::Tcp),
             Address::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+            Address::Hybrid { path, port } => connect_hybrid(path, *port).map(Self::Unix),
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
     }

@@ -35,6 +35,23 @@ pub struct AgentPlan {
     pub more: String,
 }
 
+/// Whoever has a gate: an agent on this machine, or one in a virtual machine.
+pub trait Reachable {
+    /// Where operators connect.
+    fn gate(&self) -> &Address;
+
+    /// An operator's session, tried until there is one: a gate may just be starting again.
+    fn session(&self) -> Operator {
+        await_some("a session", || Operator::connect(self.gate()).ok())
+    }
+}
+
+impl Reachable for Agent {
+    fn gate(&self) -> &Address {
+        &self.gate
+    }
+}
+
 /// A running agent.
 pub struct Agent {
     /// The process.
@@ -97,7 +114,7 @@ impl Agent {
     /// An operator's session, tried until there is one: a gate may just be starting again.
     #[must_use]
     pub fn session(&self) -> Operator {
-        await_some("a session", || Operator::connect(&self.gate).ok())
+        Reachable::session(self)
     }
 }
 

@@ -319,14 +319,26 @@ impl Lab {
         release: &str,
         arguments: &[&str],
     ) -> Said {
-        let (gate, module_id) = (gate.to_string(), enclave.module_id());
+        self.diag_of(gate, &enclave.module_id(), release, arguments)
+    }
+
+    /// The same for an enclave of which only the module id is known.
+    #[must_use]
+    pub fn diag_of(
+        &self,
+        gate: &Address,
+        module_id: &str,
+        release: &str,
+        arguments: &[&str],
+    ) -> Said {
+        let gate = gate.to_string();
         let common = [
             "--policy",
             "policy",
             "--release",
             release,
             "--enclave",
-            &module_id,
+            module_id,
             "--insecure-development-root",
             "root.der",
         ];

@@ -10,7 +10,7 @@ use narthex_policy::{
 };
 
 use super::Lab;
-use super::agent::Agent;
+use super::agent::Reachable;
 use super::enclave::Enclave;
 use super::people::People;
 use crate::operator::{Operator, Paper, What, outcome};
@@ -108,7 +108,13 @@ impl Lab {
 
     /// Makes a call in a new session.
     #[must_use]
-    pub fn call(&self, agent: &Agent, caller: &str, paper: &Paper, what: What) -> CallAnswer {
+    pub fn call(
+        &self,
+        agent: &impl Reachable,
+        caller: &str,
+        paper: &Paper,
+        what: What,
+    ) -> CallAnswer {
         let mut operator = agent.session();
         let request = self.compose(&operator, caller, paper, what);
         operator.call(&request)
@@ -116,7 +122,7 @@ impl Lab {
 
     /// Olga reads, under the order of her shift, in a session of its own.
     #[must_use]
-    pub fn read(&self, agent: &Agent, action: Action) -> ResultBody {
+    pub fn read(&self, agent: &impl Reachable, action: Action) -> ResultBody {
         self.try_read(agent, "olga", action)
             .unwrap_or_else(|reason| panic!("{action} was refused: {reason}"))
     }
@@ -128,7 +134,7 @@ impl Lab {
     /// The reason.
     pub fn try_read(
         &self,
-        agent: &Agent,
+        agent: &impl Reachable,
         caller: &str,
         action: Action,
     ) -> Result<ResultBody, String> {
@@ -177,7 +183,7 @@ impl Lab {
 
     /// Olga changes something with these approvals; returns `done` or the reason.
     #[must_use]
-    pub fn write(&self, agent: &Agent, action: Action, approvers: &[&str]) -> String {
+    pub fn write(&self, agent: &impl Reachable, action: Action, approvers: &[&str]) -> String {
         let mut operator = agent.session();
         let paper = self.write_order("olga", action, &operator.statement(), approvers);
         let request = self.compose(&operator, "olga", &paper, What::plain(action, 0));

@@ -125,6 +125,12 @@ impl Process {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        let state = self.child.try_wait();
+        state.expect("the state of a child").is_some()
+    }
+
     /// Waits for its end, and returns the exit code.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.end().code()
