@@ -28,7 +28,8 @@ use nix::unistd::{
 };
 use seccompiler::BpfProgram;
 
-use super::{capabilities, mounts};
+use super::own_root::{OwnRoot, WrittenPrograms};
+use super::{capabilities, isolation, mounts};
 use crate::workload::{ConfinementMeasure as Measure, LaunchStep, MeasureSet};
 
 /// Everything the child needs, made before the fork.
@@ -43,10 +44,8 @@ pub struct ChildOrder<'a> {
     pub working_directory: &'a CStr,
     /// User and group to become. Absent: stay who we are, which must not be user 0.
     pub user: Option<(Uid, Gid)>,
-    /// The detached keys' tmpfs, and where to attach it.
-    pub keys: Option<(BorrowedFd<'a>, &'a CStr)>,
-    /// What becomes of `/tmp`.
-    pub temporary_files: TemporaryFiles,
+    /// What it sees of files.
+    pub file_system: FileSystem<'a>,
     /// An open `cgroup.procs`, and which measures membership brings.
     pub control_group: Option<(BorrowedFd<'a>, MeasureSet)>,
     /// Resource limits.
@@ -63,22 +62,33 @@ pub struct ChildOrder<'a> {
     pub tolerance: Tolerance,
 }
 
-/// What becomes of `/tmp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TemporaryFiles {
-    /// The workload gets an empty one of its own.
-    Cover,
-    /// Left as it is: the program or the agent's runtime directory lies in it (a laptop's demo).
-    Keep,
+/// What the workload sees of files.
+#[derive(Clone, Copy, Debug)]
+pub enum FileSystem<'a> {
+    /// A root of its own.
+    Own(OwnRoot<'a>),
+    /// What the agent sees, but for an empty `/tmp` of its own.
+    AgentsWithOwnTmp {
+        /// The detached keys' tmpfs, and where to attach it.
+        keys: Option<Keys<'a>>,
+    },
+    /// What the agent sees: the program or the agent's runtime directory lies in `/tmp` (a laptop's demo).
+    Agents {
+        /// The detached keys' tmpfs, and where to attach it.
+        keys: Option<Keys<'a>>,
+    },
 }
+
+/// A detached tmpfs, and its place.
+pub type Keys<'a> = (BorrowedFd<'a>, &'a CStr);
 
 /// Which measures may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tolerance {
     /// None.
     Nothing,
-    /// Those for which [`Measure::needs_privilege`] holds.
-    Unprivileged,
+    /// Those for which [`Measure::may_be_missing`] holds.
+    Local,
 }
 
 /// Resource limits of the workload.
@@ -156,6 +166,8 @@ impl Child<'_> {
         self.hold(Measure::OwnSession, LaunchStep::Session, setsid().map(drop))?;
         self.join_control_group()?;
         self.change_mounts()?;
+        let separate = isolation::separate_ipc();
+        self.hold(Measure::OwnIpc, LaunchStep::Session, separate)?;
         let limited = self.order.limits.apply();
         self.hold(Measure::ResourceLimits, LaunchStep::ResourceLimits, limited)?;
         self.change_user()?;
@@ -180,6 +192,8 @@ impl Child<'_> {
         self.hold(Measure::NoInheritedFiles, LaunchStep::Files, files)?;
         let step = LaunchStep::SystemCalls;
         self.hold(Measure::NoNewPrivileges, step, prctl::set_no_new_privs())?;
+        let scoped = isolation::confine_signals();
+        self.hold(Measure::ScopedSignals, step, scoped)?;
         let filtered = install(self.order.filters);
         self.hold(Measure::NoUserNamespaces, step, filtered)?;
 
@@ -214,8 +228,8 @@ impl Child<'_> {
 
     fn miss(&self, measure: Measure, step: LaunchStep, error: Errno) -> Result<(), LaunchFailure> {
         match self.order.tolerance {
-            Tolerance::Unprivileged if measure.needs_privilege() => Ok(()),
-            Tolerance::Unprivileged | Tolerance::Nothing => Err(LaunchFailure { step, error }),
+            Tolerance::Local if measure.may_be_missing() => Ok(()),
+            Tolerance::Local | Tolerance::Nothing => Err(LaunchFailure { step, error }),
         }
     }
 
@@ -237,20 +251,29 @@ impl Child<'_> {
         let step = LaunchStep::Mounts;
         let own = mounts::enter_private_namespace();
         self.hold(Measure::PrivateMounts, step, own)?;
+        let (keys, covered) = match self.order.file_system {
+            FileSystem::Own(root) => {
+                at(step, own)?;
+                return self.enter_root(root);
+            }
+            FileSystem::AgentsWithOwnTmp { keys } => (keys, true),
+            FileSystem::Agents { keys } => (keys, false),
+        };
         if let Err(error) = own {
             // Covering or attaching anything now would change the agent's own view.
-            return match self.order.keys {
+            return match keys {
                 Some(_) => Err(LaunchFailure { step, error }),
                 None => Ok(()),
             };
         }
         self.hold(Measure::NoSetUserId, step, mounts::forbid_set_user_id())?;
-        let covered = match self.order.temporary_files {
-            TemporaryFiles::Cover => mounts::cover_temporary_files(),
-            TemporaryFiles::Keep => Err(Errno::EBUSY),
+        let covered = if covered {
+            mounts::cover_temporary_files()
+        } else {
+            Err(Errno::EBUSY)
         };
         self.hold(Measure::PrivateTemporaryFiles, step, covered)?;
-        match self.order.keys {
+        match keys {
             Some((tmpfs, place)) => {
                 at(step, mounts::attach(tmpfs, place))?;
                 self.enforced.insert(Measure::PrivateKeyFiles);
@@ -258,6 +281,25 @@ impl Child<'_> {
             }
             None => self.miss(Measure::PrivateKeyFiles, step, Errno::ENODEV),
         }
+    }
+
+    /// All of it, or no workload: half a root is none.
+    fn enter_root(&mut self, root: OwnRoot<'_>) -> Result<(), LaunchFailure> {
+        let step = LaunchStep::Root;
+        at(step, root.enter())?;
+        at(step, mounts::forbid_set_user_id())?;
+        for measure in [
+            Measure::OwnRoot,
+            Measure::NoSetUserId,
+            Measure::PrivateTemporaryFiles,
+            Measure::PrivateKeyFiles,
+        ] {
+            self.enforced.insert(measure);
+        }
+        if root.written_programs == WrittenPrograms::Deny {
+            self.enforced.insert(Measure::NoWrittenPrograms);
+        }
+        Ok(())
     }
 
     fn change_user(&mut self) -> Result<(), LaunchFailure> {

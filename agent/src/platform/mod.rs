@@ -7,6 +7,9 @@
 
 pub mod capabilities;
 pub mod confined_child;
+pub mod filesystems;
+pub mod isolation;
 pub mod mounts;
+pub mod own_root;
 pub mod process;
 pub mod process_stat;

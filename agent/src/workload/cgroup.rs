@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 
 use super::measures::{ConfinementMeasure, MeasureSet};
 
+/// The kernel's usual weight: as much processor time as the agent's group, when both want all of it. Without
+/// groups every process has the same, and a workload with a thousand of them nearly everything.
+const WEIGHT: &str = "100";
+
 /// What the configuration asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControlGroupLimits {
@@ -66,7 +70,7 @@ impl ControlGroup {
     fn create_in(parent: &Path, limits: ControlGroupLimits) -> io::Result<Self> {
         // Fails where the agent may not, or where the parent has processes of its own; the files
         // below are then missing, and the limits are reported as not enforced.
-        for controller in ["+memory", "+pids"] {
+        for controller in ["+memory", "+pids", "+cpu"] {
             let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
         }
         let directory = (0..1000)
@@ -100,17 +104,21 @@ impl ControlGroup {
             ConfinementMeasure::MemoryLimit,
         );
         let pids = ("pids.max", pids_max, ConfinementMeasure::ProcessLimit);
+        // One of its processes killed for want of memory must not leave a half workload running.
+        let kills_all = self.set("memory.oom.group", "1").is_ok();
         for (file, limit, measure) in [memory, pids] {
             let Some(limit) = limit else { continue };
-            if self.set(file, &limit.to_string()).is_ok() {
+            let whole = measure != ConfinementMeasure::MemoryLimit || kills_all;
+            if self.set(file, &limit.to_string()).is_ok() && whole {
                 self.measures.insert(measure);
             }
         }
         // A workload that swaps instead of hitting its limit has none; absent without swap
         // accounting.
         let _ = self.set("memory.swap.max", "0");
-        // One of its processes killed for want of memory must not leave a half workload running.
-        let _ = self.set("memory.oom.group", "1");
+        if self.set("cpu.weight", WEIGHT).is_ok() {
+            self.measures.insert(ConfinementMeasure::ProcessorShare);
+        }
         Ok(())
     }
 

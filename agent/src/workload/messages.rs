@@ -63,6 +63,29 @@ pub(super) struct LaunchOrder {
     /// The descriptors that come with the order, in their order.
     #[n(12)]
     pub descriptors: Vec<Descriptor>,
+    /// The workload's own root. Absent: the agent's file system.
+    #[n(13)]
+    pub root: Option<RootOrder>,
+    /// Whether the workload may make vsock sockets.
+    #[n(14)]
+    pub vsock: bool,
+}
+
+/// A root of its own for the workload.
+#[derive(Clone, Debug, Decode, Encode, PartialEq, Eq)]
+pub(super) struct RootOrder {
+    /// The folder that becomes `/`.
+    #[n(0)]
+    pub folder: ByteVec,
+    /// The local socket, to be seen at the same path.
+    #[n(1)]
+    pub socket: Option<ByteVec>,
+    #[n(2)]
+    pub tmp_bytes: u64,
+    #[n(3)]
+    pub shm_bytes: u64,
+    #[n(4)]
+    pub insecure_executable_tmp: bool,
 }
 
 /// What a descriptor that comes with an order is.
@@ -224,6 +247,14 @@ mod tests {
             tolerant: true,
             control_group_place: Some(b"/sys/fs/cgroup/x".to_vec().into()),
             descriptors: vec![Descriptor::Output, Descriptor::Error],
+            root: Some(RootOrder {
+                folder: b"/rootfs".to_vec().into(),
+                socket: Some(b"/run/narthex/workload.sock".to_vec().into()),
+                tmp_bytes: 4096,
+                shm_bytes: u64::MAX,
+                insecure_executable_tmp: false,
+            }),
+            vsock: true,
         }
     }
 

@@ -12,6 +12,7 @@ mod cgroup;
 mod exit;
 mod handle;
 mod key_files;
+mod limits;
 mod measures;
 mod messages;
 mod output;

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use minicbor::bytes::ByteVec;
 use nix::errno::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -23,11 +24,11 @@ use super::exit::{ExitKind, LaunchStep};
 use super::handle::{Permission, WorkloadError};
 use super::key_files::{KeyDirectory, KeyFile};
 use super::measures::{Confinement, ConfinementMeasure, MeasureSet};
-use super::messages::{Descriptor, Event, LaunchOrder, MAX_EVENT_BYTES, send_order};
+use super::messages::{Descriptor, Event, LaunchOrder, MAX_EVENT_BYTES, RootOrder, send_order};
 use super::output::OutputPipe;
 use super::settings::WorkloadSettings;
 use super::shepherd;
-use crate::platform::mounts;
+use crate::platform::filesystems;
 
 /// How long a shepherd may take from its start to the workload's first instruction.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,15 +77,21 @@ impl Run {
         directory
             .publish(keys)
             .map_err(|error| failed(LaunchStep::KeyFiles, &error))?;
-        // Without a group the measures are missing; the shepherd decides whether they may be.
-        let group = ControlGroup::create(settings.limits).ok();
+        let at_group = |error: io::Error| failed(LaunchStep::ControlGroup, &error);
+        let limits = settings.limits.now().map_err(at_group)?;
+        let group = match ControlGroup::create(limits) {
+            Ok(group) => Some(group),
+            // The measures are then missing, and reported.
+            Err(_) if settings.tolerant => None,
+            Err(error) => return Err(at_group(error)),
+        };
         let group_measures = group
             .as_ref()
             .map(ControlGroup::measures)
             .unwrap_or_default();
         let confinement = Confinement {
             enforced: MeasureSet::default(),
-            not_asked: settings.limits.not_asked(),
+            not_asked: limits.not_asked().union(not_asked(settings)),
         };
         refuse_unlimited(settings, group_measures, confinement)?;
 
@@ -98,7 +105,6 @@ impl Run {
             files.add(Descriptor::Keys, tmpfs);
         }
         if let Some(group) = &group {
-            let at_group = |error: io::Error| failed(LaunchStep::ControlGroup, &error);
             let processes = group.processes().map_err(at_group)?;
             files.add(Descriptor::ControlGroupProcesses, processes.into());
             let kill_switch = group.kill_switch().map_err(at_group)?;
@@ -320,14 +326,14 @@ fn key_directory(settings: &WorkloadSettings) -> io::Result<(KeyDirectory, Optio
             .create(parent)?;
     }
     if let Some(owner) = settings.owner {
-        match mounts::detached_key_tmpfs() {
+        match filesystems::key_tmpfs() {
             Ok(tmpfs) => {
                 let directory = KeyDirectory::in_tmpfs(tmpfs.as_fd(), owner)?;
                 make_mount_point(place)?;
                 return Ok((directory, Some(tmpfs)));
             }
             // Root without CAP_SYS_ADMIN (a container), or an old kernel.
-            Err(Errno::EPERM | Errno::ENOSYS) if settings.tolerant => {}
+            Err(Errno::EPERM | Errno::ENOSYS) if settings.tolerant && settings.root.is_none() => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -341,6 +347,20 @@ fn make_mount_point(place: &Path) -> io::Result<()> {
     }
 }
 
+/// Measures beside the limits that only an enclave always asks for.
+fn not_asked(settings: &WorkloadSettings) -> MeasureSet {
+    let mut set = MeasureSet::default();
+    if settings.root.is_none() {
+        set.insert(ConfinementMeasure::OwnRoot);
+        set.insert(ConfinementMeasure::NoWrittenPrograms);
+    }
+    // A laptop's agent has no group of its own that would compete with the workload's.
+    if settings.tolerant {
+        set.insert(ConfinementMeasure::ProcessorShare);
+    }
+    set
+}
+
 /// The limits are the control group's, which the shepherd knows only as a set of measures; whether
 /// one that was asked for may be missing is decided here.
 fn refuse_unlimited(
@@ -351,6 +371,7 @@ fn refuse_unlimited(
     let limits = [
         ConfinementMeasure::MemoryLimit,
         ConfinementMeasure::ProcessLimit,
+        ConfinementMeasure::ProcessorShare,
     ];
     let missing = limits.into_iter().any(|measure| {
         !group_measures.contains(measure) && !confinement.not_asked.contains(measure)
@@ -371,9 +392,10 @@ fn launch_order(
 ) -> LaunchOrder {
     let config = &settings.config;
     let group_measures = group.map(ControlGroup::measures).unwrap_or_default();
-    let group_place = group.map(|group| group.directory().as_os_str().as_bytes().to_vec());
+    let bytes = |path: &Path| ByteVec::from(path.as_os_str().as_bytes().to_vec());
+    let group_place = group.map(|group| bytes(group.directory()));
     LaunchOrder {
-        program: config.command.as_os_str().as_bytes().to_vec().into(),
+        program: bytes(&config.command),
         arguments: config
             .arguments
             .iter()
@@ -384,23 +406,26 @@ fn launch_order(
             .iter()
             .map(|line| line.clone().into())
             .collect(),
-        working_directory: config
-            .working_directory
-            .as_os_str()
-            .as_bytes()
-            .to_vec()
-            .into(),
+        working_directory: bytes(&config.working_directory),
         user: settings
             .owner
             .map(|owner| (owner.user.as_raw(), owner.group.as_raw())),
-        keys_place: settings.keys_place.as_os_str().as_bytes().to_vec().into(),
+        keys_place: bytes(&settings.keys_place),
         cover_temporary_files: settings.cover_temporary_files,
         open_files: settings.open_files,
         processes: settings.processes,
         control_group_measures: group_measures.bits(),
-        control_group_place: group_place.map(Into::into),
+        control_group_place: group_place,
         tolerant: settings.tolerant,
         descriptors: files.kinds.clone(),
+        root: settings.root.as_ref().map(|folder| RootOrder {
+            folder: bytes(folder),
+            socket: settings.socket.as_deref().map(bytes),
+            tmp_bytes: config.tmp_max_bytes,
+            shm_bytes: config.shm_max_bytes,
+            insecure_executable_tmp: config.insecure_executable_tmp,
+        }),
+        vsock: config.vsock,
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::unistd::{Gid, Uid};
 
-use super::cgroup::ControlGroupLimits;
 use super::key_files::Owner;
+use super::limits::LimitRules;
 use super::output::OutputFate;
 use super::restart::RestartRules;
 use crate::config::WorkloadConfig;
@@ -30,7 +30,10 @@ pub struct WorkloadSettings {
     pub(super) cover_temporary_files: bool,
     pub(super) open_files: u64,
     pub(super) processes: Option<u64>,
-    pub(super) limits: ControlGroupLimits,
+    pub(super) limits: LimitRules,
+    /// The folder that becomes the workload's `/`. Absent: the machine's file system.
+    pub(super) root: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
     pub(super) grace: Duration,
     pub(super) restart: RestartRules,
     pub(super) output: OutputFate,
@@ -49,6 +52,8 @@ pub enum SettingsError {
     RootRequired,
     /// `show_output` outside `--local`.
     OutputMustNotShow,
+    /// `root` without root's rights to mount it.
+    RootNotPossible,
 }
 
 impl SettingsError {
@@ -59,6 +64,7 @@ impl SettingsError {
             Self::UserNotPossible => "workload.user_not_possible",
             Self::RootRequired => "workload.root_required",
             Self::OutputMustNotShow => "workload.output_must_not_show",
+            Self::RootNotPossible => "workload.root_not_possible",
         }
     }
 }
@@ -95,6 +101,10 @@ impl WorkloadSettings {
             (Mode::Local, true) => OutputFate::ShowInsecurely,
             (_, false) => OutputFate::Discard,
         };
+        let root = config.effective_root(mode);
+        if root.is_some() && privileges != Privileges::Root {
+            return Err(SettingsError::RootNotPossible);
+        }
         let keys_place = runtime_directory.join("keys");
         let mut environment: Vec<Vec<u8>> = config
             .environment
@@ -117,10 +127,13 @@ impl WorkloadSettings {
             cover_temporary_files: !seen.iter().any(|path| path.starts_with(TEMPORARY_FILES)),
             open_files: OPEN_FILES,
             processes: owner.map(|_| config.pids_max.unwrap_or(PROCESSES)),
-            limits: ControlGroupLimits {
+            limits: LimitRules {
                 memory_max_bytes: config.memory_max_bytes,
                 pids_max: config.pids_max,
+                mode,
             },
+            root: root.map(Path::to_owned),
+            socket: socket.map(Path::to_owned),
             grace: Duration::from_millis(config.stop_grace_millis),
             restart: RestartRules {
                 policy: config.restart,

@@ -30,11 +30,14 @@ use super::cgroup;
 use super::exit::LaunchStep;
 use super::key_files::{KeyDirectory, Owner};
 use super::measures::MeasureSet;
-use super::messages::{Descriptor, Event, LaunchOrder, STOP_COMMAND_BYTES, receive_order};
-use super::system_calls;
-use crate::platform::confined_child::{
-    ChildOrder, LaunchFailure, Limits, TemporaryFiles, Tolerance, launch, standard_input,
+use super::messages::{
+    Descriptor, Event, LaunchOrder, RootOrder, STOP_COMMAND_BYTES, receive_order,
 };
+use super::system_calls::{self, Vsock};
+use crate::platform::confined_child::{
+    ChildOrder, FileSystem, LaunchFailure, Limits, Tolerance, launch, standard_input,
+};
+use crate::platform::own_root::{OwnRoot, WrittenPrograms};
 use crate::platform::process::{
     ChildEnd, Collected, become_subreaper, collect_child, descendants, forbid_dumps,
 };
@@ -201,6 +204,8 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
         control_group_place: _,
         tolerant,
         descriptors: _,
+        root,
+        vsock,
     } = order;
     let null = OpenOptions::new()
         .read(true)
@@ -218,8 +223,46 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
         .collect::<Result<Vec<_>, _>>()?;
     let working_directory = text(working_directory)?;
     let keys_place = text(keys_place)?;
+    let vsock = if *vsock { Vsock::Allow } else { Vsock::Deny };
     let filters =
-        system_calls::filters().map_err(|_| fail(LaunchStep::SystemCalls, Errno::EINVAL))?;
+        system_calls::filters(vsock).map_err(|_| fail(LaunchStep::SystemCalls, Errno::EINVAL))?;
+    let keys = files
+        .keys
+        .as_ref()
+        .map(|tmpfs| (tmpfs.as_fd(), keys_place.as_c_str()));
+    let root_texts = root
+        .as_ref()
+        .map(|root| {
+            let socket = root.socket.as_ref().map(text).transpose()?;
+            Ok((root, text(&root.folder)?, socket))
+        })
+        .transpose()?;
+    let file_system = match &root_texts {
+        Some((root, folder, socket)) => {
+            let RootOrder {
+                folder: _,
+                socket: _,
+                tmp_bytes,
+                shm_bytes,
+                insecure_executable_tmp,
+            } = root;
+            FileSystem::Own(OwnRoot {
+                folder,
+                // Key files in a folder of the agent's would be out of the workload's sight.
+                keys: keys.ok_or(fail(LaunchStep::KeyFiles, Errno::ENODEV))?,
+                socket: socket.as_deref(),
+                tmp_bytes: *tmp_bytes,
+                shm_bytes: *shm_bytes,
+                written_programs: if *insecure_executable_tmp {
+                    WrittenPrograms::InsecurelyAllow
+                } else {
+                    WrittenPrograms::Deny
+                },
+            })
+        }
+        None if *cover_temporary_files => FileSystem::AgentsWithOwnTmp { keys },
+        None => FileSystem::Agents { keys },
+    };
     let pipe_missing = fail(LaunchStep::Files, Errno::EBADF);
     launch(&ChildOrder {
         program: &program,
@@ -227,15 +270,7 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
         environment: &environment,
         working_directory: &working_directory,
         user: user.map(|(user, group)| (Uid::from_raw(user), Gid::from_raw(group))),
-        keys: files
-            .keys
-            .as_ref()
-            .map(|tmpfs| (tmpfs.as_fd(), keys_place.as_c_str())),
-        temporary_files: if *cover_temporary_files {
-            TemporaryFiles::Cover
-        } else {
-            TemporaryFiles::Keep
-        },
+        file_system,
         control_group: files.control_group_processes.as_ref().map(|processes| {
             (
                 processes.as_fd(),
@@ -251,7 +286,7 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
         error: files.error.as_ref().ok_or(pipe_missing)?.as_fd(),
         filters: &filters,
         tolerance: if *tolerant {
-            Tolerance::Unprivileged
+            Tolerance::Local
         } else {
             Tolerance::Nothing
         },

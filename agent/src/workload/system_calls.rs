@@ -1,11 +1,15 @@
 //! The workload's seccomp filters: a list of refusals, not of permissions, because a workload is
 //! any program.
 //!
-//! Refused with `EPERM`: new user namespaces (the usual first step of kernel exploits, and a way to
-//! mount), and kernel interfaces with a long record of flaws that no workload of an enclave needs.
-//! `clone3` passes its flags in memory, where a filter cannot look; it answers `ENOSYS`, whereupon
-//! every C library falls back to `clone`. A process of another architecture (32-bit programs) is
-//! killed.
+//! | Refused | With |
+//! |---|---|
+//! | calls that change the view of the file system, namespaces, the kernel or the machine; they need capabilities too, which the workload has not | `EPERM` |
+//! | kernel interfaces with a long record of flaws that no workload of an enclave needs; ways into other processes | `EPERM` |
+//! | `clone3`, which passes its flags in memory, where a filter cannot look; C libraries fall back to `clone` | `ENOSYS` |
+//! | sockets of other families than Unix, IPv4, IPv6, netlink and, unless configured otherwise, vsock | `EAFNOSUPPORT` |
+//!
+//! A process of another architecture (32-bit programs) is killed. A filter sees a socket's family, not its
+//! addresses: whoever may use vsock reaches every port of the parent instance.
 
 use std::collections::BTreeMap;
 
@@ -15,81 +19,192 @@ use seccompiler::{
     SeccompRule,
 };
 
-const NEW_USER_NAMESPACE: u64 = 0x1000_0000; // CLONE_NEWUSER
 /// x86-64 kernels with x32 support take every call under a second number.
 const X32_BIT: i64 = 0x4000_0000;
-const EPERM: u32 = 1;
-const ENOSYS: u32 = 38;
 
-/// Calls that are refused whatever their arguments. Those that need a capability are not listed: the
-/// workload has none.
-const REFUSED: [i64; 11] = [
-    libc::SYS_add_key, // Kernel keyrings are not per namespace and outlive the process.
-    libc::SYS_keyctl,
-    libc::SYS_request_key,
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open, // Side channels on the agent.
-    libc::SYS_ptrace, // Of its own processes only, but a stolen thread should not read all.
+/// Whether the workload may make vsock sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vsock {
+    Allow,
+    Deny,
+}
+
+/// Calls that are refused whatever their arguments.
+const REFUSED: &[i64] = &[
+    // The view of the file system. The root of an initramfs cannot be unmounted, only hidden (see
+    // `platform::own_root`), so what could uncover it is refused a second time.
+    libc::SYS_chroot,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fsopen,
+    libc::SYS_fspick,
+    libc::SYS_mount,
+    libc::SYS_mount_setattr,
+    libc::SYS_move_mount,
+    libc::SYS_open_by_handle_at, // Opens what no path leads to.
+    libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
+    libc::SYS_pivot_root,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_swapoff,
+    libc::SYS_swapon,
+    libc::SYS_umount2,
+    libc::SYS_setns,
+    // Ways into other processes: its own are meant to be as safe from a stolen thread as can be.
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_process_madvise,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
-    libc::SYS_userfaultfd, // Makes kernel races winnable.
+    libc::SYS_ptrace,
+    // Kernel keyrings are not per namespace and outlive the process.
+    libc::SYS_add_key,
+    libc::SYS_keyctl,
+    libc::SYS_request_key,
+    // Side channels, and help for exploits of the kernel.
+    libc::SYS_bpf,
+    libc::SYS_fanotify_init,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
     libc::SYS_io_uring_setup,
-    libc::SYS_setns,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd, // Makes kernel races winnable.
+    libc::SYS_vmsplice,
+    // The kernel, the clock and the machine.
+    libc::SYS_acct,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_delete_module,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_kexec_file_load,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_setdomainname,
+    libc::SYS_sethostname,
+    libc::SYS_settimeofday,
+    libc::SYS_syslog,
+    libc::SYS_vhangup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_modify_ldt,
 ];
 
-/// x32 has numbers of its own for these (ptrace, process_vm_readv, process_vm_writev).
+/// `open_tree_attr`, Linux 6.15; the same on every architecture.
+const OPEN_TREE_ATTR: i64 = 467;
+
+/// x32 has numbers of its own for these (ptrace, kexec_load, process_vm_readv, process_vm_writev).
 #[cfg(target_arch = "x86_64")]
-const REFUSED_X32: [i64; 3] = [521, 539, 540];
+const REFUSED_X32: [i64; 4] = [521, 528, 539, 540];
+
+/// Flags of `clone` and `unshare` that make a namespace (linux/sched.h): mount, control group, UTS, IPC, user, process
+/// and network.
+const NEW_NAMESPACE: [u64; 7] = [
+    0x0002_0000,
+    0x0200_0000,
+    0x0400_0000,
+    0x0800_0000,
+    0x1000_0000,
+    0x2000_0000,
+    0x4000_0000,
+];
+/// The time namespace's flag means a signal to `clone`.
+const NEW_TIME_NAMESPACE: u64 = 0x80;
+
+/// Families of sockets that a workload has uses for. Netlink tells it its network interfaces.
+const FAMILIES: [libc::c_int; 4] = [
+    libc::AF_UNIX,
+    libc::AF_INET,
+    libc::AF_INET6,
+    libc::AF_NETLINK,
+];
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// The filters, to be installed in this order by the process that becomes the workload.
 ///
 /// # Errors
 ///
 /// Only if the tables above are not valid for this architecture.
-pub(super) fn filters() -> Result<Vec<BpfProgram>, seccompiler::Error> {
-    let mut refused = BTreeMap::new();
-    for number in REFUSED {
-        add(&mut refused, number, Vec::new());
+pub(super) fn filters(vsock: Vsock) -> Result<Vec<BpfProgram>, seccompiler::Error> {
+    let mut unknown = Rules::new();
+    add(&mut unknown, libc::SYS_clone3, Vec::new());
+    Ok(vec![
+        program(refused()?, libc::EPERM)?,
+        program(unknown, libc::ENOSYS)?,
+        program(other_sockets(vsock)?, libc::EAFNOSUPPORT)?,
+    ])
+}
+
+fn refused() -> Result<Rules, seccompiler::Error> {
+    let mut rules = Rules::new();
+    for &number in REFUSED {
+        add(&mut rules, number, Vec::new());
     }
     #[cfg(target_arch = "x86_64")]
     for number in REFUSED_X32 {
-        refused.insert(number | X32_BIT, Vec::new());
+        rules.insert(number | X32_BIT, Vec::new());
     }
     // unshare(flags) and clone(flags, ...) on every architecture that the agent runs on.
-    for number in [libc::SYS_unshare, libc::SYS_clone] {
-        let asks_for_user_namespace = SeccompCondition::new(
-            0,
-            SeccompCmpArgLen::Qword,
-            SeccompCmpOp::MaskedEq(NEW_USER_NAMESPACE),
-            NEW_USER_NAMESPACE,
-        )?;
-        add(
-            &mut refused,
-            number,
-            vec![SeccompRule::new(vec![asks_for_user_namespace])?],
-        );
-    }
-    let mut unknown = BTreeMap::new();
-    add(&mut unknown, libc::SYS_clone3, Vec::new());
-    Ok(vec![program(refused, EPERM)?, program(unknown, ENOSYS)?])
+    let namespaces = NEW_NAMESPACE.into_iter();
+    let clone = namespaces.clone().map(asks_for).collect::<Result<_, _>>()?;
+    add(&mut rules, libc::SYS_clone, clone);
+    let unshare = namespaces
+        .chain([NEW_TIME_NAMESPACE])
+        .map(asks_for)
+        .collect::<Result<_, _>>()?;
+    add(&mut rules, libc::SYS_unshare, unshare);
+    Ok(rules)
 }
 
-fn add(rules: &mut BTreeMap<i64, Vec<SeccompRule>>, number: i64, conditions: Vec<SeccompRule>) {
+fn asks_for(flag: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let operator = SeccompCmpOp::MaskedEq(flag);
+    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Qword, operator, flag)?;
+    SeccompRule::new(vec![condition])
+}
+
+/// socket(family, ...) and socketpair(family, ...) with a family that is none of the allowed.
+fn other_sockets(vsock: Vsock) -> Result<Rules, seccompiler::Error> {
+    let vsock = match vsock {
+        Vsock::Allow => Some(libc::AF_VSOCK),
+        Vsock::Deny => None,
+    };
+    let differs = |family: libc::c_int| {
+        let family = u64::try_from(family).unwrap_or(u64::MAX);
+        // The kernel takes an `int`: what is above its 32 bits is not looked at.
+        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+    };
+    let from_all = FAMILIES
+        .into_iter()
+        .chain(vsock)
+        .map(differs)
+        .collect::<Result<_, _>>()?;
+    let other = SeccompRule::new(from_all)?;
+    let mut rules = Rules::new();
+    for number in [libc::SYS_socket, libc::SYS_socketpair] {
+        add(&mut rules, number, vec![other.clone()]);
+    }
+    Ok(rules)
+}
+
+fn add(rules: &mut Rules, number: i64, conditions: Vec<SeccompRule>) {
     if cfg!(target_arch = "x86_64") {
         rules.insert(number | X32_BIT, conditions.clone());
     }
     rules.insert(number, conditions);
 }
 
-fn program(
-    rules: BTreeMap<i64, Vec<SeccompRule>>,
-    error: u32,
-) -> Result<BpfProgram, seccompiler::Error> {
+fn program(rules: Rules, error: libc::c_int) -> Result<BpfProgram, seccompiler::Error> {
     let architecture = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Allow,
-        SeccompAction::Errno(error),
+        SeccompAction::Errno(error.unsigned_abs()),
         architecture,
     )?;
     Ok(filter.try_into()?)
@@ -101,6 +216,8 @@ mod tests {
 
     #[test]
     fn the_filters_compile_for_this_architecture() {
-        assert_eq!(filters().unwrap().len(), 2);
+        for vsock in [Vsock::Allow, Vsock::Deny] {
+            assert_eq!(filters(vsock).unwrap().len(), 3);
+        }
     }
 }
