@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use crate::child::Role;
+use crate::init;
 use crate::mode::Mode;
 
 /// What `--help` prints.
@@ -21,7 +22,8 @@ Usage:
 Exit codes: 0 done; 1 refused (policy, measurements or keys said no); 2 misuse (arguments,
 configuration); 3 environment (file, network, device, sandbox).
 
-Running as PID 1 of an enclave is not part of this version.
+Started as /init, as process 1 of an enclave, it takes its configuration from /narthex/agent.toml and looks at no
+argument.
 ";
 
 /// What to do.
@@ -31,6 +33,9 @@ pub enum Command {
     Local(PathBuf),
     /// Check a configuration, as it would be read in this mode.
     CheckConfig(Mode, PathBuf),
+    /// Be the supervisor of an enclave, whose process 1 starts it. Of no use to a person: without an enclave's
+    /// configuration and devices it ends at once.
+    EnclaveSupervisor,
     /// Print the version.
     Version,
     /// Print the help.
@@ -69,6 +74,7 @@ impl Command {
             ([Some("--check-config"), Some("--local"), _], [_, _, config]) => {
                 Ok(Self::CheckConfig(Mode::Local, PathBuf::from(config)))
             }
+            ([Some(init::supervisor::SUBCOMMAND)], _) => Ok(Self::EnclaveSupervisor),
             ([Some("--version" | "-V")], _) => Ok(Self::Version),
             ([Some("--help" | "-h")], _) => Ok(Self::Help),
             ([Some("--confined"), Some(role), Some(supervisor), Some(work)], _) => {
@@ -119,6 +125,7 @@ mod tests {
                 "--check-config --local c.toml",
                 Command::CheckConfig(Mode::Local, PathBuf::from("c.toml")),
             ),
+            ("enclave-supervisor", Command::EnclaveSupervisor),
             ("--version", Command::Version),
             ("--help", Command::Help),
             ("--confined gate 20 21", confined),

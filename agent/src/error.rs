@@ -5,6 +5,7 @@ use std::fmt;
 use narthex_nsm::NsmError;
 
 use crate::config::{ConfigError, ConfigFault};
+use crate::init::checks::SelfCheck;
 use crate::sandbox::SandboxError;
 
 /// Why the agent does not start, or ends.
@@ -15,6 +16,8 @@ pub enum AgentError {
     Config(ConfigError),
     /// `--local` as PID 1: inside an enclave nothing may depend on the command line.
     LocalAsInit,
+    /// In an enclave: this machine is not what it must be.
+    SelfCheck(SelfCheck),
     /// The NSM does not answer.
     Nsm(NsmError),
     /// The NSM's own document cannot be read.
@@ -48,6 +51,7 @@ impl AgentError {
         match self {
             Self::Config(_) => "agent.config",
             Self::LocalAsInit => "agent.local_as_init",
+            Self::SelfCheck(check) => check.id(),
             Self::Nsm(error) => error.id(),
             Self::NsmDocument => "agent.nsm_document",
             Self::PcrAlreadyExtended => "agent.pcr_already_extended",
@@ -70,7 +74,8 @@ impl AgentError {
                 ..
             }) => 3,
             Self::Config(_) | Self::LocalAsInit => 2,
-            Self::Nsm(_)
+            Self::SelfCheck(_)
+            | Self::Nsm(_)
             | Self::NsmDocument
             | Self::Random
             | Self::Sandbox(_)
@@ -87,6 +92,7 @@ impl fmt::Display for AgentError {
         match self {
             Self::Config(error) => write!(formatter, "{error}"),
             Self::LocalAsInit => write!(formatter, "--local is refused for PID 1"),
+            Self::SelfCheck(check) => write!(formatter, "{}", check.advice()),
             Self::Nsm(error) => write!(formatter, "{error}"),
             Self::NsmDocument => write!(formatter, "the NSM's own document cannot be read"),
             Self::PcrAlreadyExtended => write!(

@@ -3,10 +3,11 @@
 //! It starts the workload, gets the workload's keys, and offers operators a short, closed list of
 //! diagnostics. No shell, no file access, no logs, no free text.
 //!
-//! Four kinds of process run from this one binary:
+//! Five kinds of process run from this one binary:
 //!
 //! | Process | Job | Trusted |
 //! |---|---|---|
+//! | process 1 of an enclave ([`init`]) | prepares the machine, collects what ends, restarts it | yes |
 //! | supervisor ([`supervisor`]) | holds NSM, keys and policy; decides everything | yes |
 //! | gate ([`gate`]) | accepts operators' connections, carries bytes | no: reads hostile bytes, [`sandbox`]ed |
 //! | fetcher ([`fetcher`]) | one exchange with policy source or key service | no: as the gate |
@@ -18,7 +19,8 @@
 //!
 //! Before any of this the [`log`] must have recorded it: no proof, no action.
 //!
-//! [`boot`] is the way there: identity, [`trusted_time`], policy, PCR16 and the locks.
+//! [`boot`] is the way there: identity, [`trusted_time`], policy, PCR16 and the locks. In an enclave [`init`] comes
+//! first: the agent is the first program that the kernel starts.
 
 pub mod actions;
 pub mod boot;
@@ -29,6 +31,7 @@ pub mod decisions;
 pub mod error;
 pub mod fetcher;
 pub mod gate;
+pub mod init;
 pub mod ipc;
 pub mod local_socket;
 pub mod log;

@@ -7,13 +7,19 @@ use narthex_agent::child::{Role, take_inherited};
 use narthex_agent::cli::{Command, HELP, Misuse};
 use narthex_agent::config::Config;
 use narthex_agent::error::AgentError;
-use narthex_agent::{fetcher, gate, supervisor, workload};
+use narthex_agent::{fetcher, gate, init, supervisor, workload};
 
 /// Exit code for wrong arguments and configurations.
 const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut arguments = std::env::args_os();
+    let name = arguments.next();
+    // Before the first argument is looked at: inside an enclave none may change anything.
+    if init::is_process_one(std::process::id(), name.as_deref()) {
+        init::process_one::main();
+    }
+    let arguments: Vec<OsString> = arguments.collect();
     // Before anything else happens: a shepherd must have one thread and nothing open.
     if arguments.len() == 1
         && arguments
@@ -36,6 +42,7 @@ fn main() -> ExitCode {
                 Role::Fetcher => fetcher::run(inherited),
             })
         }
+        Ok(Command::EnclaveSupervisor) => ExitCode::from(init::supervisor::main()),
         Ok(Command::Version) => {
             println!("narthex-agent {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

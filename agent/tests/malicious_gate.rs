@@ -28,7 +28,7 @@ use narthex_agent::mode::{Mode, Privileges};
 use narthex_agent::module::Module;
 use narthex_agent::notice::Notices;
 use narthex_agent::supervisor::authority::{Authority, Now};
-use narthex_agent::supervisor::core::Core;
+use narthex_agent::supervisor::core::{Core, Start};
 use narthex_agent::supervisor::gate_link::link;
 use narthex_agent::supervisor::policy_watch::Intake;
 use narthex_agent::supervisor::{Run, assemble};
@@ -77,6 +77,7 @@ impl Scene {
             privileges: Privileges::current(),
             notices: Notices::Silent,
             started: boot,
+            start: Start::default(),
         };
         let (core, _) = assemble(config, run, booted, None, watch::channel(None).0).unwrap();
         let (gate, near) = UnixStream::pair().unwrap();

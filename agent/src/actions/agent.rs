@@ -6,7 +6,10 @@ use narthex_channel::diagnostics::{Action, Field, FieldName, LogCheck, State, Va
 use narthex_policy::Pcr;
 
 use super::{count, duration, flag, from_probes};
+use crate::init::checks::ClockKind;
+use crate::init::heartbeat::Heartbeat;
 use crate::mode::{Mode, Privileges};
+use crate::probes::kernel_version;
 use crate::sandbox::FULL_LANDLOCK_ABI;
 use crate::supervisor::core::{Core, GateStatus};
 use crate::supervisor::identity::agent_version;
@@ -52,6 +55,11 @@ pub(super) fn health(core: &Core) -> Vec<Field> {
         ),
         flag(FieldName::HealthDebugMode, debug_mode),
         flag(FieldName::HealthInsecureWithoutLedger, without_ledger),
+        count(FieldName::HealthFailedChecks, core.start.failed_checks),
+        Field::single(
+            FieldName::HealthHeartbeat,
+            Value::State(heartbeat(core.start.heartbeat)),
+        ),
     ]
 }
 
@@ -91,27 +99,6 @@ pub(super) fn version(core: &Core) -> Vec<Field> {
             .map(|(name, number)| count(name, number)),
     );
     fields
-}
-
-/// The three numbers at the front of the kernel's release; what follows them is text and stays out.
-fn kernel_version() -> [u64; 3] {
-    let release = nix::sys::utsname::uname().ok();
-    let release = release
-        .as_ref()
-        .and_then(|name| name.release().to_str())
-        .unwrap_or_default();
-    first_numbers(release)
-}
-
-fn first_numbers(release: &str) -> [u64; 3] {
-    let front = release.split(|character: char| !character.is_ascii_digit() && character != '.');
-    let mut numbers = front.take(1).flat_map(|front| front.split('.'));
-    std::array::from_fn(|_| {
-        numbers
-            .next()
-            .and_then(|number| number.parse().ok())
-            .unwrap_or_default()
-    })
 }
 
 /// How long things have been running.
@@ -179,23 +166,21 @@ pub(super) fn clock(core: &Core) -> Vec<Field> {
 /// R28: where the enclave's clock comes from.
 fn clock_source() -> State {
     const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    match std::fs::read_to_string(PATH).as_deref().map(str::trim) {
-        Ok("kvm-clock") => State::KvmClock,
-        Ok("tsc") => State::Tsc,
-        Ok(_) => State::OtherClock,
-        Err(_) => State::Unknown,
+    match ClockKind::of(std::fs::read_to_string(PATH).ok().as_deref()) {
+        ClockKind::Kvm => State::KvmClock,
+        ClockKind::Tsc => State::Tsc,
+        ClockKind::Arm => State::ArmCounter,
+        ClockKind::Other => State::OtherClock,
+        ClockKind::Unknown => State::Unknown,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_numbers_of_the_kernel_release_are_taken() {
-        assert_eq!(first_numbers("6.12.95+deb12-cloud"), [6, 12, 95]);
-        assert_eq!(first_numbers("6.12-rc1-secret"), [6, 12, 0]);
-        assert_eq!(first_numbers("secret"), [0, 0, 0]);
-        assert_eq!(first_numbers("6.1.2.3"), [6, 1, 2]);
+fn heartbeat(heartbeat: Heartbeat) -> State {
+    match heartbeat {
+        Heartbeat::NotSent => State::None,
+        Heartbeat::Answered => State::HeartbeatAnswered,
+        Heartbeat::NoConnection => State::HeartbeatNoConnection,
+        Heartbeat::Silent => State::HeartbeatSilent,
+        Heartbeat::WrongAnswer => State::HeartbeatWrong,
     }
 }

@@ -22,6 +22,7 @@ use narthex_nsm::{AttestationRequest, Nsm, own_document};
 
 use crate::config::{Config, NsmConfig};
 use crate::error::AgentError;
+use crate::init::status::BootReporter;
 use crate::module::Module;
 use crate::notice::Notices;
 use crate::supervisor::authority::{Authority, Now};
@@ -65,6 +66,7 @@ pub async fn boot(
     nsm: Arc<dyn Nsm>,
     exchanger: &Exchanger,
     notices: Notices,
+    reporter: &BootReporter,
 ) -> Result<Booted, AgentError> {
     let module = Module::new(nsm);
     let identity = registers::identify(&module)?;
@@ -77,7 +79,7 @@ pub async fn boot(
     }
     notices.say("waiting for a policy", "");
     let source = PolicySource::new(config)?;
-    let (policy, answer) = source.policy(exchanger, &time, notices).await?;
+    let (policy, answer) = source.policy(exchanger, &time, notices, reporter).await?;
     registers::seal(&module, policy.policy())?;
     notices.say(
         "the policy is verified, PCR16 names it, all registers are locked",

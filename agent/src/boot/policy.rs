@@ -10,6 +10,8 @@ use narthex_policy::{Digest384, Policy, SignedFile, TrustAnchor};
 
 use crate::config::{Config, ConfigError};
 use crate::error::AgentError;
+use crate::init::code::BootCode;
+use crate::init::status::{BootReporter, Stage};
 use crate::log::{LogRule, LoggedPolicy};
 use crate::notice::Notices;
 use crate::supervisor::exchange::{ExchangeFailure, Exchanger};
@@ -54,6 +56,7 @@ impl PolicySource {
         exchanger: &Exchanger,
         time: &TrustedTime,
         notices: Notices,
+        reporter: &BootReporter,
     ) -> Result<(LoggedPolicy, PolicyAnswer), AgentError> {
         let mut pause = SHORTEST_PAUSE;
         loop {
@@ -63,15 +66,20 @@ impl PolicySource {
                     return Err(AgentError::Sandbox(error));
                 }
                 Err(Failure::Exchange(failure)) => {
+                    reporter.say(Stage::Waiting, BootCode::of_exchange(failure));
                     notices.say("the policy source did not answer", failure.id());
                 }
                 Err(Failure::Policy(reason)) => {
+                    reporter.say(Stage::Waiting, BootCode::of_policy(reason));
                     notices.say("the policy source gave no acceptable policy", reason.id());
                 }
-                Err(Failure::Log(reason)) => notices.say(
-                    "the log does not show that this policy is in force",
-                    reason.id(),
-                ),
+                Err(Failure::Log(reason)) => {
+                    reporter.say(Stage::Waiting, BootCode::of_log(reason));
+                    notices.say(
+                        "the log does not show that this policy is in force",
+                        reason.id(),
+                    );
+                }
             }
             tokio::time::sleep(jitter(pause)).await;
             pause = pause.saturating_mul(2).min(self.longest_pause);

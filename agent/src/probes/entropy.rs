@@ -24,7 +24,7 @@ pub(super) fn read() -> Vec<Field> {
     fields
 }
 
-pub(super) fn source(current: Option<&str>) -> State {
+pub(crate) fn source(current: Option<&str>) -> State {
     match current.map(str::trim) {
         Some("nsm-hwrng") => State::NsmRandom, // drivers/misc/nsm.c
         None | Some("" | "none") => State::NoRandom,
@@ -32,19 +32,44 @@ pub(super) fn source(current: Option<&str>) -> State {
     }
 }
 
-/// The last statement counts, as for the kernel. `None` when nothing is stated: the kernel then
-/// does as it was built, which cannot be told from here.
-pub(super) fn trust(arguments: &str, key: &str) -> Option<bool> {
+/// What the kernel's command line says about `key`. The last statement counts, as for the kernel. `None` when
+/// nothing is stated: the kernel then does as it was built, which cannot be told from here.
+pub(crate) fn trust(arguments: &str, key: &str) -> Option<bool> {
+    kernel_arguments(arguments)
+        .filter_map(|(name, value)| (name == key).then_some(value)?)
+        .filter_map(|value| to_bool(&value))
+        .last()
+}
+
+/// The arguments that are the kernel's, as its `next_arg` (lib/cmdline.c) and `parameq` (kernel/params.c) read
+/// them: spaces inside quotation marks divide nothing, what follows `--` is for the first program, and a hyphen in a name is as
+/// good as an underscore.
+fn kernel_arguments(line: &str) -> impl Iterator<Item = (String, Option<String>)> {
+    let mut quoted = false;
+    let arguments = line.trim().split(move |character: char| {
+        quoted ^= character == '"';
+        character.is_ascii_whitespace() && !quoted
+    });
     arguments
-        .split_whitespace()
-        .filter_map(|argument| argument.strip_prefix(key)?.strip_prefix('='))
-        .filter_map(|value| match value {
-            // The kernel's kstrtobool.
-            "on" | "1" | "y" | "Y" | "t" | "T" => Some(true),
-            "off" | "0" | "n" | "N" | "f" | "F" => Some(false),
-            _ => None,
+        .filter(|argument| !argument.is_empty())
+        .take_while(|argument| *argument != "--")
+        .map(|argument| {
+            let unquoted = argument.replace('"', "");
+            match unquoted.split_once('=') {
+                Some((name, value)) => (name.replace('-', "_"), Some(value.to_owned())),
+                None => (unquoted.replace('-', "_"), None),
+            }
         })
-        .next_back()
+}
+
+/// The kernel's `kstrtobool` (lib/kstrtox.c), which looks at one letter, or two.
+fn to_bool(value: &str) -> Option<bool> {
+    let mut bytes = value.bytes();
+    match (bytes.next()?, bytes.next()) {
+        (b'1' | b'y' | b'Y' | b't' | b'T', _) | (b'o' | b'O', Some(b'n' | b'N')) => Some(true),
+        (b'0' | b'n' | b'N' | b'f' | b'F', _) | (b'o' | b'O', Some(b'f' | b'F')) => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -73,5 +98,19 @@ mod tests {
             None
         );
         assert_eq!(trust("", key), None);
+        for (line, stated) in [
+            ("random.trust-cpu=off", Some(false)),
+            ("\"random.trust_cpu=off\"", Some(false)),
+            ("random.trust_cpu=\"off\"", Some(false)),
+            ("random.trust_cpu=OFF random.trust_cpu", Some(false)),
+            ("random.trust_cpu=yes", Some(true)),
+            ("random.trust_cpu=off -- random.trust_cpu=on", Some(false)),
+            ("-- random.trust_cpu=off", None),
+            ("a=\"b random.trust_cpu=off c\" d", None),
+            ("xrandom.trust_cpu=off", None),
+            ("random.trust_cpu=o", None),
+        ] {
+            assert_eq!(trust(line, key), stated, "{line}");
+        }
     }
 }

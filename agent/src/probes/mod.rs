@@ -34,6 +34,8 @@ mod workload;
 
 use kernel_events::KernelEvents;
 
+pub(crate) use entropy::{source as random_source, trust as stated_trust};
+
 /// The machine is read at most this often per action, however many operators ask.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 /// Most bytes read of one file. Files of the kernel that grow with what programs do are cut off
@@ -124,6 +126,27 @@ fn read_bytes(path: impl AsRef<Path>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The three numbers at the front of the kernel's release; what follows them is text and stays out.
+pub(crate) fn kernel_version() -> [u64; 3] {
+    let release = nix::sys::utsname::uname().ok();
+    let release = release
+        .as_ref()
+        .and_then(|name| name.release().to_str())
+        .unwrap_or_default();
+    first_numbers(release)
+}
+
+fn first_numbers(release: &str) -> [u64; 3] {
+    let front = release.split(|character: char| !character.is_ascii_digit() && character != '.');
+    let mut numbers = front.take(1).flat_map(|front| front.split('.'));
+    std::array::from_fn(|_| {
+        numbers
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default()
+    })
+}
+
 /// The same as text; bytes that are not UTF-8 become replacement characters.
 fn read_text(path: impl AsRef<Path>) -> Option<String> {
     read_bytes(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -140,6 +163,14 @@ mod tests {
 
     use super::*;
     use crate::workload::spawn;
+
+    #[test]
+    fn only_numbers_of_the_kernel_release_are_taken() {
+        assert_eq!(first_numbers("6.12.95+deb12-cloud"), [6, 12, 95]);
+        assert_eq!(first_numbers("6.12-rc1-secret"), [6, 12, 0]);
+        assert_eq!(first_numbers("secret"), [0, 0, 0]);
+        assert_eq!(first_numbers("6.1.2.3"), [6, 1, 2]);
+    }
 
     const READ: [Action; 11] = [
         Action::Uptime,

@@ -13,6 +13,7 @@ use super::exchange::Exchanger;
 use super::keyring::Keyring;
 use crate::config::Config;
 use crate::decisions::Outcome;
+use crate::init::heartbeat::Heartbeat;
 use crate::ipc::GateTally;
 use crate::local_socket::Counters;
 use crate::mode::{Mode, Privileges};
@@ -69,6 +70,17 @@ pub struct Core {
     pub shutdown: watch::Sender<Option<Shutdown>>,
     /// When the agent started.
     pub started: BootMillis,
+    /// How the machine was found when it started.
+    pub start: Start,
+}
+
+/// How the machine was found when the agent started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Self-checks that failed; an enclave does not get here with any.
+    pub failed_checks: u64,
+    /// What became of the heartbeat.
+    pub heartbeat: Heartbeat,
 }
 
 /// The order to end.

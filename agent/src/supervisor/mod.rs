@@ -19,7 +19,7 @@ pub mod sessions;
 
 mod run;
 
-pub use run::{Run, assemble, run_local};
+pub use run::{Run, assemble, run_enclave, run_local};
 
 use std::time::Duration;
 

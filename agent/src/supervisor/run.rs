@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use super::backend::Backend;
 use super::connect::listen;
-use super::core::{Core, Shutdown};
+use super::core::{Core, Shutdown, Start};
 use super::exchange::Exchanger;
 use super::keyring::Keyring;
 use super::policy_watch::Intake;
@@ -25,6 +25,10 @@ use super::{gate_link, key_watch, policy_watch};
 use crate::boot::{Booted, boot, open_nsm};
 use crate::config::Config;
 use crate::error::AgentError;
+use crate::init::checks::Reading;
+use crate::init::code::BootCode;
+use crate::init::heartbeat::Heartbeat;
+use crate::init::status::{BootReporter, Stage};
 use crate::ipc::ConfinementOrder;
 use crate::local_socket::{Counters, LocalSocket, LocalSocketStatistics};
 use crate::mode::{Mode, Privileges};
@@ -51,6 +55,48 @@ pub fn run_local(config: Config) -> Result<(), AgentError> {
     }
     let privileges = Privileges::current();
     config.check_run(Mode::Local, privileges)?;
+    // What an enclave would refuse, a laptop counts.
+    let failed_checks = u64::try_from(Reading::read().failed().len()).unwrap_or(u64::MAX);
+    let how = Run {
+        mode: Mode::Local,
+        privileges,
+        notices: Notices::StandardError,
+        started: BootMillis::read(),
+        start: Start {
+            failed_checks,
+            heartbeat: Heartbeat::NotSent,
+        },
+    };
+    run_to_the_end(config, how, &BootReporter::silent())
+}
+
+/// Runs as the supervisor of an enclave until an operator ends it. Configuration and machine have been
+/// checked.
+///
+/// # Errors
+///
+/// [`AgentError`]; the machine must then restart.
+pub fn run_enclave(
+    config: Config,
+    heartbeat: Heartbeat,
+    reporter: &BootReporter,
+) -> Result<(), AgentError> {
+    let how = Run {
+        mode: Mode::Enclave,
+        privileges: Privileges::Root,
+        // The console is the parent's, and slow: what operators and peers can cause must not be able to fill
+        // it. It hears of the boot's stages only, through process 1.
+        notices: Notices::Silent,
+        started: BootMillis::read(),
+        start: Start {
+            failed_checks: 0,
+            heartbeat,
+        },
+    };
+    run_to_the_end(config, how, reporter)
+}
+
+fn run_to_the_end(config: Config, how: Run, reporter: &BootReporter) -> Result<(), AgentError> {
     let failed = |error: io::Error| AgentError::Runtime {
         what: "the process",
         kind: error.kind(),
@@ -62,15 +108,7 @@ pub fn run_local(config: Config) -> Result<(), AgentError> {
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(failed)?;
-    let started = BootMillis::read();
-    let mode = Mode::Local;
-    let how = Run {
-        mode,
-        privileges,
-        notices: Notices::StandardError,
-        started,
-    };
-    LocalSet::new().block_on(&runtime, run(config, how))
+    LocalSet::new().block_on(&runtime, run(config, how, reporter))
 }
 
 /// How and as whom the agent runs.
@@ -84,16 +122,18 @@ pub struct Run {
     pub notices: Notices,
     /// When it started.
     pub started: BootMillis,
+    /// How the machine was found.
+    pub start: Start,
 }
 
-async fn run(config: Config, run: Run) -> Result<(), AgentError> {
+async fn run(config: Config, run: Run, reporter: &BootReporter) -> Result<(), AgentError> {
     let (shutdown, mut ordered) = watch::channel(None);
     forward_signals(&shutdown)?;
     prepare_directory(&config.runtime_directory)?;
     let exchanger = exchanger(&config);
     let nsm = open_nsm(&config.nsm)?;
     let booted = tokio::select! {
-        booted = boot(&config, nsm, &exchanger, run.notices) => booted?,
+        booted = boot(&config, nsm, &exchanger, run.notices, reporter) => booted?,
         _ = ordered.wait_for(Option::is_some) => return Ok(()),
     };
     let socket = bind_local_socket(&config)?;
@@ -102,7 +142,7 @@ async fn run(config: Config, run: Run) -> Result<(), AgentError> {
     if let Some(socket) = socket {
         tokio::task::spawn_local(socket.serve(Backend(core.clone())));
     }
-    let served = serve(&core, intake).await;
+    let served = serve(&core, intake, reporter).await;
     core.keyring.borrow_mut().wipe();
     served
 }
@@ -131,6 +171,7 @@ pub fn assemble(
         privileges,
         notices,
         started,
+        start,
     } = run;
     let Booted {
         module,
@@ -175,17 +216,19 @@ pub fn assemble(
         fetch_keys: Notify::new(),
         shutdown,
         started,
+        start,
         config,
     });
     Ok((core, intake))
 }
 
 /// Serves until something ends it, and ends in good order.
-async fn serve(core: &Rc<Core>, intake: Intake) -> Result<(), AgentError> {
+async fn serve(core: &Rc<Core>, intake: Intake, reporter: &BootReporter) -> Result<(), AgentError> {
     let listener =
         listen(&core.config.gate.address()?).map_err(|error| AgentError::Listen(error.kind()))?;
     let gate = gate_link::start(&listener, &gate_link::setup(&core.config.gate)).await?;
     core.notices.say("the gate is confined and listens", "");
+    reporter.say(Stage::Serving, BootCode::None);
     if core.privileges == Privileges::Unprivileged {
         core.notices.say(
             "without root: gate and workload have no user of their own",
@@ -206,6 +249,7 @@ async fn serve(core: &Rc<Core>, intake: Intake) -> Result<(), AgentError> {
             .await
             .ok()
             .and_then(|order| *order);
+        reporter.say(Stage::ShuttingDown, BootCode::None);
         end(core, order.unwrap_or(Shutdown { grace: None })).await;
     };
     // The gate serves on while the workload is being stopped, so that the end can be watched.

@@ -1,0 +1,225 @@
+//! Process 1: starts the supervisor, collects what ends, tells the parent, restarts the machine.
+
+use std::io::{self, PipeReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use narthex_channel::Address;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use super::code::BootCode;
+use super::link::Link;
+use super::status::{BootStatus, RECORD_BYTES, Stage};
+use super::{STATUS_ADDRESS, panic, supervisor, system};
+use crate::platform::process::{ChildEnd, Collected, collect_child};
+
+/// How long one status message may take: connecting, sending, and the parent's closing of the connection.
+pub const STATUS_LIMIT: Duration = Duration::from_secs(2);
+
+/// Process 1's whole life. Does not return: the machine restarts.
+pub fn main() -> ! {
+    panic::restart_on_panic();
+    let mut announcer = Announcer::new(STATUS_ADDRESS);
+    let fault = match prepare_and_watch(&mut announcer) {
+        Ok(()) => None,
+        Err(code) => Some(code),
+    };
+    if let Some(code) = fault {
+        announcer.announce(BootStatus {
+            stage: Stage::Failed,
+            code,
+        });
+    }
+    restart()
+}
+
+/// Says that process 1 itself failed, and restarts.
+pub(super) fn fail(code: BootCode) -> ! {
+    Announcer::new(STATUS_ADDRESS).announce(BootStatus {
+        stage: Stage::Failed,
+        code,
+    });
+    restart()
+}
+
+/// Prepares the machine and watches the supervisor until it has ended and said how.
+fn prepare_and_watch(announcer: &mut Announcer) -> Result<(), BootCode> {
+    system::prepare().map_err(|fault| {
+        eprintln!("narthex-agent: {}: {}", fault.code.id(), fault.error);
+        fault.code
+    })?;
+    announcer.announce(BootStatus {
+        stage: Stage::Begun,
+        code: BootCode::None,
+    });
+    let (supervisor, records) = start_supervisor().map_err(|_| BootCode::Supervisor)?;
+    let end = watch(supervisor, records, announcer).map_err(|_| BootCode::InitFailed)?;
+    match (announcer.last_word(), end) {
+        (true, _) => Ok(()),
+        (false, ChildEnd::Signal(signal)) if i32::from(signal) == libc::SIGABRT => {
+            Err(BootCode::SupervisorPanicked)
+        }
+        (false, ChildEnd::Signal(_)) => Err(BootCode::SupervisorKilled),
+        (false, ChildEnd::Code(_)) => Err(BootCode::SupervisorEnded),
+    }
+}
+
+/// The agent's program again, without the kernel's arguments and environment, and with the status pipe as
+/// its standard input.
+fn start_supervisor() -> io::Result<(Pid, PipeReader)> {
+    let (reader, writer) = io::pipe()?;
+    let child = Command::new("/proc/self/exe")
+        .arg0("narthex-agent")
+        .arg(supervisor::SUBCOMMAND)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(writer))
+        .spawn()?;
+    let id = i32::try_from(child.id()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let flags = OFlag::from_bits_retain(fcntl(reader.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(reader.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok((Pid::from_raw(id), reader))
+}
+
+/// Collects every child that ends and passes on what the supervisor says, until the supervisor itself has
+/// ended.
+fn watch(
+    supervisor: Pid,
+    mut records: PipeReader,
+    announcer: &mut Announcer,
+) -> io::Result<ChildEnd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    // Only now: the supervisor would have inherited the mask. A child that ended before is found by
+    // the first look below.
+    signals.thread_block()?;
+    let ended = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let mut open = true;
+    loop {
+        let end = collect(supervisor);
+        let mut statuses = Vec::new();
+        if open {
+            open = read_records(&mut records, &mut statuses);
+        }
+        announcer.announce_all(&statuses);
+        if let Some(end) = end {
+            return Ok(end);
+        }
+        let mut events = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        if open {
+            events.push(PollFd::new(records.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut events, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while let Ok(Some(_)) = ended.read_signal() {}
+    }
+}
+
+/// Collects all that has ended; the supervisor's end, if it was among them.
+fn collect(supervisor: Pid) -> Option<ChildEnd> {
+    let mut found = None;
+    loop {
+        match collect_child() {
+            Collected::Ended(pid, end) if pid == supervisor => found = Some(end),
+            Collected::Ended(..) => {}
+            Collected::AllRunning | Collected::NoneLeft => return found,
+        }
+    }
+}
+
+/// Reads what is there. Returns whether the pipe is still open.
+fn read_records(pipe: &mut impl Read, statuses: &mut Vec<BootStatus>) -> bool {
+    /// More wait for the next turn, after children have been collected.
+    const MOST: usize = 64;
+    for _ in 0..MOST {
+        let mut record = [0; RECORD_BYTES];
+        match pipe.read(&mut record) {
+            // Records are written whole, and nothing else writes into this pipe.
+            Ok(RECORD_BYTES) => statuses.extend(BootStatus::from_record(record)),
+            Ok(_) => return false,
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                kind => return kind == io::ErrorKind::WouldBlock,
+            },
+        }
+    }
+    true
+}
+
+/// Tells console and parent.
+struct Announcer {
+    parent: Address,
+    served: bool,
+    last: Option<Stage>,
+}
+
+impl Announcer {
+    fn new(parent: Address) -> Self {
+        Self {
+            parent,
+            served: false,
+            last: None,
+        }
+    }
+
+    /// Whether the last status said how the machine ends.
+    fn last_word(&self) -> bool {
+        matches!(self.last, Some(Stage::Failed | Stage::ShuttingDown))
+    }
+
+    /// All of them on the console; to the parent the newest, which is where the boot is: one that does not
+    /// listen costs the full limit for each.
+    fn announce_all(&mut self, statuses: &[BootStatus]) {
+        if let Some((newest, earlier)) = statuses.split_last() {
+            for status in earlier {
+                self.say(*status);
+            }
+            self.announce(*newest);
+        }
+    }
+
+    fn announce(&mut self, status: BootStatus) {
+        self.say(status);
+        // Best effort: the boot does not depend on a parent that wants to know.
+        let _ = tell(&self.parent, status, STATUS_LIMIT);
+    }
+
+    fn say(&mut self, status: BootStatus) {
+        eprintln!("{}", status.line(self.served));
+        self.served |= status.stage == Stage::Serving;
+        self.last = Some(status.stage);
+    }
+}
+
+/// Sends one status message, and waits until the parent has closed the connection: a restart right after the
+/// last message would otherwise take it back.
+///
+/// # Errors
+///
+/// The system's; `TimedOut` when the parent has not taken it within `limit`.
+pub fn tell(parent: &Address, status: BootStatus, limit: Duration) -> io::Result<()> {
+    let mut link = Link::connect(parent, limit)?;
+    link.write_all(&status.encode())?;
+    // A parent has nothing to say here; what it says is read to its end or the limit, and forgotten.
+    while link.read_byte()?.is_some() {}
+    Ok(())
+}
+
+/// Restarts the machine, which ends an enclave. Nothing is to be saved, so nothing is written out first.
+fn restart() -> ! {
+    // Does not return unless it is refused. Then the end of process 1 makes the kernel panic, which restarts as
+    // well (`kernel.panic`, set in `system`).
+    let _ = reboot(RebootMode::RB_AUTOBOOT);
+    std::process::exit(1)
+}
