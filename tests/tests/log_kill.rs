@@ -84,9 +84,9 @@ fn submitted(lab: &Lab, paper: &Paper, answered: &Answered) -> bool {
 /// Asks for keys again and again.
 fn ask(lab: &Lab, answered: &Answered, done: &AtomicBool) {
     let enclave = lab.enclave("asking");
-    lab.boot(&enclave, "policy/bundles/0002.toml");
+    lab.boot(&*enclave.nsm, "policy/bundles/0002.toml");
     while !done.load(Ordering::Relaxed) {
-        match lab.ask_keys(&enclave, "policy/bundles/0002.toml", 2) {
+        match lab.ask_keys(&*enclave.nsm, "policy/bundles/0002.toml", 2) {
             Ok(answer) => match answer.outcome {
                 KeyOutcome::Released(_) => {
                     answered.released.fetch_add(1, Ordering::Relaxed);

@@ -58,8 +58,8 @@ fn peers_read_our_log_and_their_witness_cosigns_it() {
     let health = narthex_tests::operator::What::plain(narthex_policy::Action::Health, 0);
     assert_eq!(outcome(&lab.call(&agent, "olga", &paper, health)), "done");
     let released = lab.enclave("two");
-    lab.boot(&released, "policy/bundles/0002.toml");
-    let answer = lab.ask_keys(&released, "policy/bundles/0002.toml", 2);
+    lab.boot(&*released.nsm, "policy/bundles/0002.toml");
+    let answer = lab.ask_keys(&*released.nsm, "policy/bundles/0002.toml", 2);
     let release = answer
         .ok()
         .and_then(|answer| answer.log_proof)

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use narthex_channel::keys::{KeyAnswer, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite};
+use narthex_channel::keys::{
+    KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope, KeyWanted, SealSuite,
+};
 use narthex_channel::{KeyName, Message, Opening, RecipientKey, StaticPublic};
 use narthex_nsm::{AttestationRequest, Nsm};
 use narthex_policy::Digest384;
@@ -23,23 +25,22 @@ pub struct Booted<'a> {
 }
 
 impl Lab {
-    /// Extends PCR16 of an enclave with a bundle and locks it, as an agent does that boots.
-    pub fn boot(&self, enclave: &Enclave, bundle: &str) {
+    /// Extends PCR16 of an NSM with a bundle and locks it, as an agent does that boots.
+    pub fn boot(&self, nsm: &dyn Nsm, bundle: &str) {
         let bundle = std::fs::read(self.path(bundle)).expect("a bundle");
-        let nsm = &*enclave.nsm;
         nsm.extend_pcr(16, &Digest384::of(&bundle).0)
             .and_then(|_| nsm.lock_pcrs(32))
             .expect("PCR16");
     }
 
-    /// Asks for the lab's key in this process, from an enclave that was booted with `bundle`.
+    /// Asks for the lab's key in this process, with the NSM of an enclave that was booted with `bundle`.
     ///
     /// # Errors
     ///
     /// [`ConnectionError`]: there was no answer.
     pub fn ask_keys(
         &self,
-        enclave: &Enclave,
+        nsm: &dyn Nsm,
         bundle: &str,
         version: u64,
     ) -> Result<KeyAnswer, ConnectionError> {
@@ -49,7 +50,8 @@ impl Lab {
             Connection::open(&self.address("keys.sock"), &Opening::Keys { service })?;
         let bundle = std::fs::read(self.path(bundle)).expect("a bundle");
         let recipient = RecipientKey::generate().expect("randomness");
-        let statement = example_statement(&enclave.module_id(), &bundle, version);
+        let module_id = nsm.describe().expect("an NSM").module_id;
+        let statement = example_statement(&module_id, &bundle, version);
         let request = KeyRequest {
             suite: SealSuite::XWingHkdfSha256Aes256Gcm,
             recipient_key: recipient.public().clone(),
@@ -69,12 +71,24 @@ impl Lab {
             ),
             ..AttestationRequest::default()
         };
-        let document = enclave.nsm.attest(attestation).expect("a document");
+        let document = nsm.attest(attestation).expect("a document");
         let envelope = KeyRequestEnvelope { document, request };
         connection.send(&envelope.to_bytes().expect("an envelope"))?;
         let cut_off = ConnectionError::Channel(narthex_channel::ChannelError::Truncated);
         let answer = connection.receive()?.ok_or(cut_off)?;
         Ok(KeyAnswer::from_bytes(answer.as_bytes()).expect("a key answer"))
+    }
+
+    /// The same in a word: `released`, or the reason of the refusal.
+    #[must_use]
+    pub fn asked(&self, nsm: &dyn Nsm, bundle: &str, version: u64) -> String {
+        match self.ask_keys(nsm, bundle, version) {
+            Ok(answer) => match answer.outcome {
+                KeyOutcome::Released(_) => "released".to_owned(),
+                KeyOutcome::Refused { reason } => reason.to_string(),
+            },
+            Err(error) => error.reason(),
+        }
     }
 
     /// Asks for the lab's key with `adversary`, the path of `narthex-adversary`; `more` are further

@@ -16,6 +16,7 @@
 )]
 
 pub mod deployment;
+pub mod handout;
 pub mod image;
 pub mod parent;
 pub mod place;
