@@ -26,15 +26,25 @@ Examples:
   narthex mock-nsm --socket /tmp/nsm.sock --debug --instance-id i-0123456789abcdef0
   narthex mock-nsm measurements --image-label shop-1.2.0 | narthex release new policy/ --name shop \\
       --version 1.2.0 --insecure-measurements -
-  narthex mock-nsm document --image-label shop-1.2.0 --nonce 00112233445566778899aabbccddeeff --out doc.bin"
+  narthex mock-nsm document --image-label shop-1.2.0 --nonce 00112233445566778899aabbccddeeff --out doc.bin
+  narthex mock-nsm --sign-for sign.sock --root-out development-root.der"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
     /// The Unix socket to serve on
-    #[arg(long, value_name = "PATH", required = true)]
+    #[arg(long, value_name = "PATH", required_unless_present = "sign_for")]
     pub(crate) socket: Option<PathBuf>,
+
+    /// Instead of a mock, sign for a virtual machine: QEMU sends its NSM's unsigned documents to this
+    /// Unix socket (`-M nitro-enclave,signer=PATH`), and the machine's registers are what they say
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = ["socket", "EnclaveArguments", "fault_request"]
+    )]
+    pub(crate) sign_for: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) enclave: EnclaveArguments,

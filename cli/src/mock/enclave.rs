@@ -60,33 +60,16 @@ pub(super) fn measured(image_label: &str) -> [Measurement; 3] {
 }
 
 fn identity(module_id: Option<&str>, instance_id: Option<&str>) -> Outcome<Identity> {
-    let mut identity = Identity::example();
-    if let Some(module_id) = module_id {
-        let (instance, enclave) = module_id.split_once("-enc").unwrap_or((module_id, ""));
-        identity.instance_id = instance.to_owned();
-        identity.enclave_id = enclave.to_owned();
-    }
-    if let Some(instance_id) = instance_id {
-        identity.instance_id = instance_id.to_owned();
-    }
-    let is_hex = |text: &str, digits: usize| {
-        text.len() == digits
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    let example = Identity::example();
+    let module_id = match (module_id, instance_id) {
+        (Some(module_id), _) => module_id.to_owned(),
+        (None, Some(instance_id)) => format!("{instance_id}-enc{}", example.enclave_id),
+        (None, None) => example.module_id(),
     };
-    let instance_fits = identity
-        .instance_id
-        .strip_prefix("i-")
-        .is_some_and(|id| is_hex(id, 17));
-    match instance_fits && is_hex(&identity.enclave_id, 16) {
-        true => Ok(identity),
-        false => Err(Failure::misuse(
-            "misuse.module_id",
-            format!("{} is no module id", identity.module_id()),
-        )
-        .next("AWS's look like i-0123456789abcdef0-enc0123456789abcdef: 17 and 16 hex digits")),
-    }
+    Identity::from_module_id(&module_id).ok_or_else(|| {
+        Failure::misuse("misuse.module_id", format!("{module_id} is no module id"))
+            .next("AWS's look like i-0123456789abcdef0-enc0123456789abcdef: 17 and 16 hex digits")
+    })
 }
 
 fn measurement(flag: &str, bytes: &[u8]) -> Outcome<Measurement> {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use narthex_nsm::mock::machine::MachineSigner;
 use narthex_nsm::mock::mint::{DevelopmentAuthority, Measurement};
-use narthex_nsm::mock::server::{Server, ServerLimits};
-use narthex_nsm::mock::{MockConfig, MockNsm};
+use narthex_nsm::mock::server::{Server, ServerLimits, Service};
+use narthex_nsm::mock::{MockConfig, MockNsm, SystemClock};
 use narthex_nsm::{AttestationRequest, Nsm, NsmError};
 use narthex_policy::Digest384;
 use serde_json::json;
@@ -34,7 +35,10 @@ const POLICY_PCR: u16 = 16;
 /// `narthex mock-nsm`.
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     match &arguments.command {
-        None => serve(arguments, output),
+        None => match &arguments.sign_for {
+            Some(path) => sign_for(path, arguments, output),
+            None => serve(arguments, output),
+        },
         Some(Command::Document(document)) => make_document(document, output),
         Some(Command::Measurements(measurements)) => print_measurements(measurements, output),
         Some(Command::Root(root)) => {
@@ -126,12 +130,50 @@ fn serve(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     for fault in faults {
         nsm.inject(fault);
     }
-    let server = Server::bind(socket, Arc::new(nsm), ServerLimits::default())
+    let served = Served {
+        what: "mock NSM",
+        details: format!("{describe}\n         its documents show nothing about any machine"),
+    };
+    serve_until_stopped(socket, nsm, &served, output)
+}
+
+/// The other end of QEMU's `signer=`.
+fn sign_for(socket: &Path, arguments: &Arguments, output: &Output) -> Outcome<Exit> {
+    let faults = faults::faults(arguments)?;
+    let authority = authority(&arguments.authority, output)?;
+    let signer = MachineSigner::new(authority, SystemClock).on_refusal({
+        let output = *output;
+        move |error| output.say(format_args!("narthex: a document was not signed: {error}"))
+    });
+    for fault in faults {
+        signer.inject(fault);
+    }
+    let served = Served {
+        what: "insecure machine signer",
+        details: "whatever machine asks is signed for, under the development root".to_owned(),
+    };
+    serve_until_stopped(socket, signer, &served, output)
+}
+
+/// What people are told about a server.
+struct Served {
+    what: &'static str,
+    details: String,
+}
+
+fn serve_until_stopped(
+    socket: &Path,
+    service: impl Service + 'static,
+    served: &Served,
+    output: &Output,
+) -> Outcome<Exit> {
+    let Served { what, details } = served;
+    let server = Server::bind(socket, Arc::new(service), ServerLimits::default())
         .map_err(|error| cannot_serve(socket, &error))?
         .spawn()
         .map_err(|error| cannot_serve(socket, &error))?;
     output.say(format_args!(
-        "narthex: mock NSM on {}: {describe}\n         its documents show nothing about any machine",
+        "narthex: {what} on {}: {details}",
         socket.display()
     ));
     // Served by threads of its own; this one waits for SIGINT or SIGTERM.
@@ -141,7 +183,7 @@ fn serve(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
         Ok(())
     })?;
     server.stop();
-    output.say("narthex: mock NSM ended");
+    output.say(format_args!("narthex: {what} ended"));
     Ok(Exit::Done)
 }
 

@@ -19,6 +19,7 @@
 //! # Ok::<(), narthex_nsm::NsmError>(())
 //! ```
 
+pub mod machine;
 pub mod mint;
 pub mod server;
 
@@ -28,6 +29,7 @@ mod fault;
 mod issuer;
 mod module;
 mod registers;
+mod seal;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{EnclaveMode, MockConfig, PayloadForm};

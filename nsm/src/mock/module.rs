@@ -6,10 +6,10 @@ use std::thread;
 use super::config::{MockConfig, PayloadForm};
 use super::fault::{Fault, Faults, Misbehaviour, RequestKind};
 use super::issuer::Issuer;
-use super::mint::{
-    ContainerForm, DevelopmentAuthority, EnvelopeRecipe, KeyPair, PayloadRecipe, SignatureRecipe,
-};
+use super::mint::{ContainerForm, DevelopmentAuthority, PayloadRecipe};
 use super::registers::Registers;
+use super::seal::seal;
+use super::server::Service;
 use crate::error::{ErrorCode, NsmError, TransportError};
 use crate::nsm::{
     AttestationRequest, Description, DigestAlgorithm, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, Nsm,
@@ -207,18 +207,27 @@ impl MockNsm {
         payload.user_data = user_data;
         payload.nonce = nonce;
         payload.public_key = public_key;
-        let mut envelope = EnvelopeRecipe::new();
-        if misbehaviour.wrong_key {
-            envelope.signature =
-                SignatureRecipe::By(KeyPair::insecure_from_seed(b"not the key of any leaf"));
-        }
-        envelope.seal(&payload.encode(chain), &chain.leaf_key)
+        seal(&payload, chain, misbehaviour)
     }
 
     /// A thread that panicked while it held the lock left nothing half done: each change of the
     /// state is one assignment.
     fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service for MockNsm {
+    fn max_request_bytes(&self) -> usize {
+        MAX_REQUEST_BYTES
+    }
+
+    fn answer(&self, request: &[u8]) -> Vec<u8> {
+        self.exchange_bytes(request)
+    }
+
+    fn answer_too_large(&self) -> Vec<u8> {
+        encode_response(&Response::Error(ErrorCode::InputTooLarge))
     }
 }
 

@@ -26,6 +26,7 @@ mod connection;
 mod socket_file;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
@@ -38,7 +39,18 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::socket_file::SocketFile;
-use super::module::MockNsm;
+
+/// What a server serves: one answer to each request, both framed by their lengths.
+pub trait Service: Send + Sync {
+    /// A request that says to be longer is not read.
+    fn max_request_bytes(&self) -> usize;
+
+    /// The answer to a request. The bytes may be anybody's.
+    fn answer(&self, request: &[u8]) -> Vec<u8>;
+
+    /// The last answer to a peer whose request is too long.
+    fn answer_too_large(&self) -> Vec<u8>;
+}
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +78,11 @@ impl Default for ServerLimits {
 }
 
 /// A server that is bound and not yet running.
-#[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
     /// Removes the socket from the file system when the server ends.
     _socket_file: SocketFile,
-    nsm: Arc<MockNsm>,
+    service: Arc<dyn Service>,
     limits: ServerLimits,
     wake: UnixStream,
     stopper: Stopper,
@@ -114,7 +125,11 @@ impl Server {
     /// [`io::ErrorKind::AddrInUse`] when somebody serves this socket,
     /// [`io::ErrorKind::AlreadyExists`] when the path is something else; otherwise what the system
     /// says.
-    pub fn bind(path: &Path, nsm: Arc<MockNsm>, limits: ServerLimits) -> io::Result<Self> {
+    pub fn bind(
+        path: &Path,
+        service: Arc<impl Service + 'static>,
+        limits: ServerLimits,
+    ) -> io::Result<Self> {
         let (listener, socket_file) = SocketFile::bind(path)?;
         listener.set_nonblocking(true)?;
         let (wake, waker) = UnixStream::pair()?;
@@ -129,7 +144,7 @@ impl Server {
         Ok(Self {
             listener,
             _socket_file: socket_file,
-            nsm,
+            service,
             limits,
             wake,
             stopper,
@@ -200,7 +215,7 @@ impl Server {
         else {
             return;
         };
-        let (nsm, limits) = (Arc::clone(&self.nsm), self.limits);
+        let (service, limits) = (Arc::clone(&self.service), self.limits);
         let spawned = thread::Builder::new()
             .name("mock-nsm-peer".to_owned())
             .spawn({
@@ -208,12 +223,21 @@ impl Server {
                 move || {
                     let _open = Registration { shared, id };
                     // A peer that breaks off or stalls is its own business; there is nobody to tell.
-                    let _ = connection::serve(stream, &nsm, &limits);
+                    let _ = connection::serve(stream, &*service, &limits);
                 }
             });
         if spawned.is_err() {
             shared.deregister(id);
         }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

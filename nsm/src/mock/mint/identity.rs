@@ -28,6 +28,25 @@ impl Identity {
         format!("{}-enc{}", self.instance_id, self.enclave_id)
     }
 
+    /// The enclave that a module id names, in the example's region: no module id tells the region.
+    /// `None` for what AWS does not make.
+    #[must_use]
+    pub fn from_module_id(module_id: &str) -> Option<Self> {
+        let (instance_id, enclave_id) = module_id.split_once("-enc")?;
+        let is_hex = |text: &str, digits: usize| {
+            text.len() == digits
+                && text
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let fits = is_hex(instance_id.strip_prefix("i-")?, 17) && is_hex(enclave_id, 16);
+        fits.then(|| Self {
+            instance_id: instance_id.to_owned(),
+            enclave_id: enclave_id.to_owned(),
+            ..Self::example()
+        })
+    }
+
     /// The first eight bytes of a leaf's serial number: the enclave id. Digits that are not
     /// hexadecimal count as zero.
     pub(crate) fn enclave_id_bytes(&self) -> [u8; 8] {

@@ -4,29 +4,22 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::ServerLimits;
-use crate::error::ErrorCode;
-use crate::mock::module::MockNsm;
-use crate::nsm::{MAX_REQUEST_BYTES, Response};
+use super::{ServerLimits, Service};
 use crate::socket::LENGTH_BYTES;
-use crate::wire::encode_response;
 
 /// Serves a peer until it closes, stalls, or sends a length that no request has.
 pub(super) fn serve(
     mut stream: UnixStream,
-    nsm: &MockNsm,
+    service: &dyn Service,
     limits: &ServerLimits,
 ) -> io::Result<()> {
     // A socket from a non-blocking listener blocks on Linux; other systems hand the mode on.
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(limits.transfer_timeout))?;
     while let Some(length) = read_length(&mut stream, limits)? {
-        if length > MAX_REQUEST_BYTES {
+        if length > service.max_request_bytes() {
             // The rest cannot be skipped within the limit, so this is the last answer.
-            return write(
-                &mut stream,
-                &encode_response(&Response::Error(ErrorCode::InputTooLarge)),
-            );
+            return write(&mut stream, &service.answer_too_large());
         }
         let mut request = vec![0; length];
         read_exact(
@@ -34,7 +27,7 @@ pub(super) fn serve(
             &mut request,
             Instant::now() + limits.transfer_timeout,
         )?;
-        write(&mut stream, &nsm.exchange_bytes(&request))?;
+        write(&mut stream, &service.answer(&request))?;
     }
     Ok(())
 }
@@ -85,7 +78,7 @@ fn read_some(stream: &mut UnixStream, buffer: &mut [u8], deadline: Instant) -> i
     }
 }
 
-/// Length and answer in one write. Answers are bounded by the device's buffer.
+/// Length and answer in one write. Answers are bounded by the service.
 fn write(stream: &mut UnixStream, response: &[u8]) -> io::Result<()> {
     let length = u32::try_from(response.len()).map_err(io::Error::other)?;
     stream.write_all(&[length.to_be_bytes().as_slice(), response].concat())

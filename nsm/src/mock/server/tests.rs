@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::error::{ErrorCode, NsmError, TransportError};
 use crate::mock::mint::DevelopmentAuthority;
-use crate::mock::{Fault, FaultKind, MockConfig, RequestKind};
+use crate::mock::{Fault, FaultKind, MockConfig, MockNsm, RequestKind};
 use crate::nsm::{AttestationRequest, Nsm};
 use crate::socket::SocketNsm;
 
