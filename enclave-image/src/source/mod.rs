@@ -1,0 +1,6 @@
+//! Where a workload's root file system comes from: a folder, a tar archive, or an OCI image.
+
+pub mod archive;
+pub mod folder;
+mod gzip;
+pub mod oci;
