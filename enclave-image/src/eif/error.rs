@@ -80,7 +80,7 @@ pub enum EifError {
         /// Where the field is, in bytes.
         offset: usize,
     },
-    /// A number of sections that no image of version 4 has (4 to 32).
+    /// A number of sections that no image of version 4 has (4 to 32; 31 without a signature).
     SectionCount {
         /// The number in the file.
         found: usize,
@@ -128,18 +128,6 @@ pub enum EifError {
         index: usize,
         /// What is there.
         found: SectionKind,
-    },
-    /// A second section of a kind that may be there once.
-    SectionRepeated {
-        /// Which section, from 0.
-        index: usize,
-        /// What is there again.
-        found: SectionKind,
-    },
-    /// A section that every image has is not there.
-    SectionMissing {
-        /// What is missing.
-        kind: SectionKind,
     },
     /// A section without content.
     SectionEmpty {
@@ -217,8 +205,6 @@ impl EifError {
             Self::SectionType { .. } => "eif.section_type",
             Self::SectionFlags { .. } => "eif.section_flags",
             Self::SectionOrder { .. } => "eif.section_order",
-            Self::SectionRepeated { .. } => "eif.section_repeated",
-            Self::SectionMissing { .. } => "eif.section_missing",
             Self::SectionEmpty { .. } => "eif.section_empty",
             Self::SectionTooLarge { .. } => "eif.section_too_large",
             Self::Trailing { .. } => "eif.trailing",
@@ -280,10 +266,6 @@ impl fmt::Display for EifError {
                 "section {index} is a {found} section and may not be there; the order is kernel, \
                  command line, metadata, ramdisks, signature"
             ),
-            Self::SectionRepeated { index, found } => {
-                write!(f, "section {index} is a second {found} section; an image has one")
-            }
-            Self::SectionMissing { kind } => write!(f, "the image has no {kind} section"),
             Self::SectionEmpty { kind } => write!(f, "the {kind} section is empty"),
             Self::SectionTooLarge { kind, limit } => {
                 write!(f, "the {kind} section has more than {limit} bytes")

@@ -20,7 +20,11 @@ pub struct Image<'a> {
     architecture: Architecture,
     default_memory: u64,
     default_cpus: u64,
-    sections: Sections<'a>,
+    kernel: &'a [u8],
+    command_line: &'a str,
+    metadata: &'a [u8],
+    ramdisks: Vec<&'a [u8]>,
+    signature: Option<&'a [u8]>,
     record: Option<SignatureRecord>,
     checksum: u32,
 }
@@ -35,7 +39,9 @@ impl<'a> Image<'a> {
     /// holds is for [`Image::verify_signature`].
     pub fn parse(file: &'a [u8]) -> Result<Self, EifError> {
         let header = Header::parse(file)?;
-        let mut order = Order::default();
+        let count = header.entries.len();
+        let mut contents = Vec::with_capacity(count);
+        let mut signature = None;
         let mut offset = HEADER_BYTES;
         for (index, entry) in header.entries.iter().enumerate() {
             // The place is known before the header names it: no gap, no overlap.
@@ -56,7 +62,13 @@ impl<'a> Image<'a> {
                 });
             }
             let content = content(file, offset, size)?;
-            order.add(index, kind, content)?;
+            check_order(index, count, kind)?;
+            check_content(kind, content)?;
+            if kind == SectionKind::Signature {
+                signature = Some(content);
+            } else {
+                contents.push(content);
+            }
             offset = offset
                 .saturating_add(SECTION_HEADER_BYTES)
                 .saturating_add(content.len());
@@ -64,7 +76,10 @@ impl<'a> Image<'a> {
         if offset != file.len() {
             return Err(EifError::Trailing { offset });
         }
-        let sections = order.finish()?;
+        let [kernel, command_line, metadata, ramdisks @ ..] = contents.as_slice() else {
+            return Err(EifError::SectionCount { found: count });
+        };
+        let command_line = command_line_text(command_line)?;
         let expected = checksum(file);
         if expected != header.checksum {
             return Err(EifError::Checksum {
@@ -72,12 +87,16 @@ impl<'a> Image<'a> {
                 found: header.checksum,
             });
         }
-        let record = sections.signature.map(SignatureRecord::parse).transpose()?;
+        let record = signature.map(SignatureRecord::parse).transpose()?;
         Ok(Self {
             architecture: header.architecture,
             default_memory: header.default_memory,
             default_cpus: header.default_cpus,
-            sections,
+            kernel,
+            command_line,
+            metadata,
+            ramdisks: ramdisks.to_vec(),
+            signature,
             record,
             checksum: header.checksum,
         })
@@ -92,31 +111,31 @@ impl<'a> Image<'a> {
     /// The kernel.
     #[must_use]
     pub fn kernel(&self) -> &'a [u8] {
-        self.sections.kernel
+        self.kernel
     }
 
     /// The kernel's command line.
     #[must_use]
     pub fn command_line(&self) -> &'a str {
-        self.sections.command_line
+        self.command_line
     }
 
     /// The ramdisks in their order, at least one.
     #[must_use]
     pub fn ramdisks(&self) -> &[&'a [u8]] {
-        &self.sections.ramdisks
+        &self.ramdisks
     }
 
     /// The metadata section as it is, at most 1 MiB. Not measured: nothing may follow from it.
     #[must_use]
     pub fn metadata(&self) -> &'a [u8] {
-        self.sections.metadata
+        self.metadata
     }
 
     /// The signature section as it is.
     #[must_use]
     pub fn signature(&self) -> Option<&'a [u8]> {
-        self.sections.signature
+        self.signature
     }
 
     /// The one record of the signature section. Not yet verified.
@@ -147,9 +166,9 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn measure(&self) -> Measurements {
         Measurements::new(
-            self.sections.kernel,
-            self.sections.command_line.as_bytes(),
-            &self.sections.ramdisks,
+            self.kernel,
+            self.command_line.as_bytes(),
+            &self.ramdisks,
             self.record.as_ref().map(SignatureRecord::certificate_der),
         )
     }
@@ -169,74 +188,25 @@ fn content(file: &[u8], offset: usize, size: u64) -> Result<&[u8], EifError> {
         })
 }
 
-#[derive(Clone, Debug)]
-struct Sections<'a> {
-    kernel: &'a [u8],
-    command_line: &'a str,
-    metadata: &'a [u8],
-    ramdisks: Vec<&'a [u8]>,
-    signature: Option<&'a [u8]>,
-}
-
-/// Sections as they come. The order is the one that AWS's builder writes: kernel, command line,
-/// metadata, ramdisks, signature. AWS's own reader hashes in the order of the file and QEMU in the
-/// order of the kinds; with one order only, both measure the same.
-#[derive(Default)]
-struct Order<'a> {
-    kernel: Option<&'a [u8]>,
-    command_line: Option<&'a str>,
-    metadata: Option<&'a [u8]>,
-    ramdisks: Vec<&'a [u8]>,
-    signature: Option<&'a [u8]>,
-}
-
-impl<'a> Order<'a> {
-    fn add(&mut self, index: usize, kind: SectionKind, content: &'a [u8]) -> Result<(), EifError> {
-        let Self {
-            kernel,
-            command_line,
-            metadata,
-            ramdisks,
-            signature,
-        } = self;
-        let (there, allowed) = match kind {
-            SectionKind::Kernel => (kernel.is_some(), true),
-            SectionKind::CommandLine => (command_line.is_some(), kernel.is_some()),
-            SectionKind::Metadata => (metadata.is_some(), command_line.is_some()),
-            SectionKind::Ramdisk => (false, metadata.is_some()),
-            SectionKind::Signature => (signature.is_some(), !ramdisks.is_empty()),
-        };
-        if there {
-            return Err(EifError::SectionRepeated { index, found: kind });
-        }
-        // Behind a signature nothing follows; between ramdisks neither.
-        let late = signature.is_some() || (!ramdisks.is_empty() && kind == SectionKind::Metadata);
-        if !allowed || late {
-            return Err(EifError::SectionOrder { index, found: kind });
-        }
-        check_content(kind, content)?;
-        match kind {
-            SectionKind::Kernel => *kernel = Some(content),
-            SectionKind::CommandLine => *command_line = Some(command_line_text(content)?),
-            SectionKind::Metadata => *metadata = Some(content),
-            SectionKind::Ramdisk => ramdisks.push(content),
-            SectionKind::Signature => *signature = Some(content),
-        }
+/// The one order, which is the one that AWS's builder writes. Readers differ in what they do with
+/// another: hash in the order of the file, or in the order of the kinds. With one order only, all
+/// measure the same, and each section but the ramdisks is there exactly once.
+fn check_order(index: usize, count: usize, found: SectionKind) -> Result<(), EifError> {
+    const FIRST: [SectionKind; 4] = [
+        SectionKind::Kernel,
+        SectionKind::CommandLine,
+        SectionKind::Metadata,
+        SectionKind::Ramdisk,
+    ];
+    let last = index.saturating_add(1) == count;
+    let allowed = match FIRST.get(index) {
+        Some(kind) => found == *kind,
+        None => found == SectionKind::Ramdisk || (found == SectionKind::Signature && last),
+    };
+    if allowed {
         Ok(())
-    }
-
-    fn finish(self) -> Result<Sections<'a>, EifError> {
-        let missing = |kind| EifError::SectionMissing { kind };
-        if self.ramdisks.is_empty() {
-            return Err(missing(SectionKind::Ramdisk));
-        }
-        Ok(Sections {
-            kernel: self.kernel.ok_or(missing(SectionKind::Kernel))?,
-            command_line: self.command_line.ok_or(missing(SectionKind::CommandLine))?,
-            metadata: self.metadata.ok_or(missing(SectionKind::Metadata))?,
-            ramdisks: self.ramdisks,
-            signature: self.signature,
-        })
+    } else {
+        Err(EifError::SectionOrder { index, found })
     }
 }
 

@@ -39,5 +39,5 @@ pub use header::Architecture;
 pub use image::Image;
 pub use measure::Measurements;
 pub use metadata::Metadata;
-pub use signature::{P384FileSigner, SignatureRecord, SigningCertificate, sign};
+pub use signature::{P384FileSigner, SignatureRecord, Signer, SigningCertificate, sign};
 pub use write::{Parts, write};

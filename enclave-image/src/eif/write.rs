@@ -1,7 +1,7 @@
 use super::error::{EifError, SectionKind};
 use super::header::{
-    Architecture, CHECKSUM_OFFSET, Entry, HEADER_BYTES, Header, MAX_SECTIONS, SECTION_HEADER_BYTES,
-    SectionHeader, checksum,
+    Architecture, CHECKSUM_OFFSET, Entry, HEADER_BYTES, Header, MAX_SECTIONS, MIN_SECTIONS,
+    SECTION_HEADER_BYTES, SectionHeader, checksum,
 };
 use super::image::{Image, check_content, command_line_text};
 use super::metadata::Metadata;
@@ -41,11 +41,6 @@ pub fn write(parts: &Parts<'_>) -> Result<Vec<u8>, EifError> {
         default_cpus,
     } = parts;
     command_line_text(command_line.as_bytes())?;
-    if ramdisks.is_empty() {
-        return Err(EifError::SectionMissing {
-            kind: SectionKind::Ramdisk,
-        });
-    }
     let metadata = metadata.to_json();
     let mut sections = vec![
         (SectionKind::Kernel, *kernel),
@@ -58,7 +53,7 @@ pub fn write(parts: &Parts<'_>) -> Result<Vec<u8>, EifError> {
             .map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)),
     );
     // One place stays free for the signature.
-    if sections.len() >= MAX_SECTIONS {
+    if !(MIN_SECTIONS..MAX_SECTIONS).contains(&sections.len()) {
         return Err(EifError::SectionCount {
             found: sections.len(),
         });

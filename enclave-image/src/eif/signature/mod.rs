@@ -14,7 +14,7 @@ mod signer;
 
 pub use certificate::SigningCertificate;
 pub use record::SignatureRecord;
-pub use signer::{P384FileSigner, sign};
+pub use signer::{P384FileSigner, Signer, sign};
 
 use super::error::EifError;
 use super::image::Image;

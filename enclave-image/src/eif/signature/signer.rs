@@ -10,6 +10,9 @@ use crate::eif::error::{EifError, SignError};
 use crate::eif::image::Image;
 use crate::eif::write::with_signature;
 
+/// Whatever holds the private key: bytes to sign go in, r and s of an ES384 signature come out.
+pub type Signer<'a> = dyn Fn(&[u8]) -> Result<[u8; 96], SignError> + 'a;
+
 /// Signs an unsigned image: the result is the same image with one more section.
 ///
 /// `certificate_pem` is the one certificate that the section will hold, with a key on P-384.
@@ -20,11 +23,7 @@ use crate::eif::write::with_signature;
 ///
 /// What [`Image::parse`] refuses; `eif.already_signed`; a certificate that is none or has another
 /// key; `eif.signer` with the signer's own words; `eif.signer_mismatch`.
-pub fn sign(
-    image: &[u8],
-    certificate_pem: &str,
-    signer: &dyn Fn(&[u8]) -> Result<[u8; 96], SignError>,
-) -> Result<Vec<u8>, EifError> {
+pub fn sign(image: &[u8], certificate_pem: &str, signer: &Signer<'_>) -> Result<Vec<u8>, EifError> {
     let image = Image::parse(image)?;
     if image.signature().is_some() {
         return Err(EifError::AlreadySigned);
