@@ -63,7 +63,7 @@ pub fn cover_temporary_files() -> Result<(), Errno> {
 ///
 /// # Errors
 ///
-/// The kernel's; `ENOENT` when there is no such place, `ENOTDIR` for a folder over a file or a file over a folder.
+/// The kernel's; `ENOENT` when there is no such place, `EINVAL` for a folder over a file or a file over a folder.
 pub fn attach(detached: BorrowedFd<'_>, place: &CStr) -> Result<(), Errno> {
     // SAFETY: both paths are C strings that outlive the call.
     let moved = unsafe {

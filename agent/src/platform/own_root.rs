@@ -111,7 +111,8 @@ impl OwnRoot<'_> {
             .socket
             .map(|place| Ok((filesystems::second_mount(place, socket_sealed)?, place)))
             .transpose()?;
-        change_root(folder)?;
+        // Both are enough.
+        let (OldRoot::Removed | OldRoot::Covered) = change_root(folder)?;
         attach(filesystems::proc_of_own_processes()?.as_fd(), c"/proc")?;
         attach(devices()?.as_fd(), c"/dev")?;
         for (place, tmpfs) in self.temporary() {
@@ -151,18 +152,34 @@ impl OwnRoot<'_> {
     }
 }
 
+/// What became of the root that was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OldRoot {
+    /// It is in this namespace no more.
+    Removed,
+    /// It is below the new one: see the top of this file.
+    Covered,
+}
+
 /// Puts the detached mount in the place of `/`, and takes away what was there where the kernel can.
-fn change_root(folder: OwnedFd) -> Result<(), Errno> {
+fn change_root(folder: OwnedFd) -> Result<OldRoot, Errno> {
     attach(folder.as_fd(), c"/")?;
     fchdir(folder.as_fd())?;
-    match pivot_root(".", ".") {
-        // The old root now lies over the new one.
-        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The old root is the namespace's first mount, an initramfs: see the top of this file.
-        Err(Errno::EINVAL) => chroot(".")?,
+    let old = match pivot_root(".", ".") {
+        Ok(()) => {
+            // The old root now lies over the new one.
+            umount2(".", MntFlags::MNT_DETACH)?;
+            OldRoot::Removed
+        }
+        // The old root is the namespace's first mount: an initramfs.
+        Err(Errno::EINVAL) => {
+            chroot(".")?;
+            OldRoot::Covered
+        }
         Err(error) => return Err(error),
-    }
-    chdir("/")
+    };
+    chdir("/")?;
+    Ok(old)
 }
 
 /// `/dev`, complete and closed.
@@ -219,4 +236,98 @@ fn path(text: &CStr) -> &Path {
 
 fn number(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::mounts::enter_private_namespace;
+    use super::*;
+
+    struct Scene(tempfile::TempDir);
+
+    impl Scene {
+        fn new() -> Self {
+            let outside = tempfile::tempdir().unwrap();
+            fs::write(outside.path().join("secret"), "x").unwrap();
+            for place in ["proc", "dev", "tmp", "run"] {
+                fs::create_dir_all(outside.path().join("image").join(place)).unwrap();
+            }
+            Self(outside)
+        }
+
+        /// On a thread with a namespace and a root of its own, which no `pivot_root` can remove: the kernel refuses
+        /// it where the root is no mount, as it does for an initramfs.
+        fn below<T: Send + 'static>(&self, test: impl FnOnce() -> T + Send + 'static) -> T {
+            let outside = self.0.path().to_owned();
+            let thread = std::thread::spawn(move || {
+                enter_private_namespace().unwrap();
+                chroot(&outside).unwrap();
+                chdir("/").unwrap();
+                assert!(sees_secret());
+                test()
+            });
+            thread.join().unwrap()
+        }
+    }
+
+    fn sees_secret() -> bool {
+        let ways = ["/secret", "../secret", "/proc/self/cwd/../secret"];
+        ways.iter().any(|path| Path::new(path).exists())
+    }
+
+    fn skip_without_root() -> bool {
+        let skip = !nix::unistd::geteuid().is_root();
+        if skip {
+            eprintln!("skipped: mounting needs root");
+        }
+        skip
+    }
+
+    #[test]
+    fn a_root_that_stays_is_covered_and_any_other_removed() {
+        if skip_without_root() {
+            return;
+        }
+        let scene = Scene::new();
+        let covered = scene.below(|| {
+            let image = filesystems::second_mount(c"/image", Attributes::NONE).unwrap();
+            (change_root(image), sees_secret())
+        });
+        assert_eq!(covered, (Ok(OldRoot::Covered), false));
+        let removed = std::thread::spawn(|| {
+            enter_private_namespace().unwrap();
+            let folder = filesystems::second_mount(c"/run", Attributes::NONE).unwrap();
+            change_root(folder)
+        });
+        assert_eq!(removed.join().unwrap(), Ok(OldRoot::Removed));
+    }
+
+    #[test]
+    fn the_whole_root_stands_where_the_old_one_is_covered() {
+        if skip_without_root() {
+            return;
+        }
+        let (names, secret, keys) = Scene::new().below(|| {
+            let keys = filesystems::key_tmpfs().unwrap();
+            let root = OwnRoot {
+                folder: c"/image",
+                keys: (keys.as_fd(), c"/run/narthex/keys"),
+                socket: None,
+                tmp_bytes: 4096,
+                shm_bytes: 4096,
+                written_programs: WrittenPrograms::Deny,
+            };
+            root.enter().unwrap();
+            let entries = fs::read_dir("/..").unwrap();
+            let mut names: Vec<_> = entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            (names, sees_secret(), Path::new("/run/narthex/keys").is_dir())
+        });
+        assert_eq!(names, ["dev", "proc", "run", "tmp"]);
+        assert!(!secret && keys);
+    }
 }
