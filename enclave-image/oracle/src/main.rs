@@ -20,9 +20,14 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let answer = match arguments.as_slice() {
-        ["build", image, architecture, command_line, kernel, ramdisks @ ..] => {
-            build(image, architecture, command_line, kernel, ramdisks)
-        }
+        [
+            "build",
+            image,
+            architecture,
+            command_line,
+            kernel,
+            ramdisks @ ..,
+        ] => build(image, architecture, command_line, kernel, ramdisks),
         ["sign", image, key, certificate] => sign(image, key, certificate),
         ["describe", image] => describe(image),
         _ => {
@@ -79,7 +84,12 @@ fn build(
         builder.add_ramdisk(Path::new(ramdisk));
     }
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(true).open(image);
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(image);
     let mut file = file.map_err(|error| format!("{image}: {error}"))?;
     Ok(json!({ "measurements": builder.write_to(&mut file) }))
 }

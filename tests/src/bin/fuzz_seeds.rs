@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use narthex_agent::ipc::{FromGate, encode};
+use narthex_image::eif;
 use narthex_ledger::mock::MockLog;
 use narthex_ledger::{
     AddCheckpoint, BootId, CurrentEntry, Decision, Digest384, Entry, Evidence, OrderEntry,
@@ -138,6 +139,35 @@ fn main() {
         ],
     );
     write_log_seeds(&write);
+    write("eif", enclave_images());
+}
+
+/// Enclave images, and the signature section of the image that the target `eif` has too.
+fn enclave_images() -> Vec<Vec<u8>> {
+    let parts = eif::Parts {
+        architecture: eif::Architecture::X86_64,
+        kernel: b"kernel",
+        command_line: "panic=1",
+        ramdisks: &[b"agent", b"workload"],
+        metadata: eif::Metadata::new("fuzz", "1"),
+        default_memory: 0,
+        default_cpus: 0,
+    };
+    let unsigned = eif::write(&parts).expect("an image");
+    let authority = DevelopmentAuthority::insecure_fixed().root_link();
+    let certificate = Base64::encode_string(&authority.certificate.mint(&authority.key));
+    let lines: Vec<&[u8]> = certificate.as_bytes().chunks(64).collect();
+    let lines = String::from_utf8(lines.join(&b'\n')).expect("base64");
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n");
+    let sign = |message: &[u8]| Ok(authority.key.sign(message).to_bytes().into());
+    let signed = eif::sign(&unsigned, &pem, &sign).expect("a signature");
+    let image = eif::Image::parse(&signed).expect("a signed image");
+    let section = image.signature().expect("a signature");
+    vec![
+        with_first(0, &unsigned),
+        with_first(0, &signed),
+        with_first(1, section),
+    ]
 }
 
 /// A small log with an entry of some kinds, and everything that can be asked about it.
