@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, completions, diag, inspect, keys, log, man, mock_nsm, order, policy, relay, release,
-    verify,
+    audit, completions, diag, image, inspect, keys, log, man, measure, mock_nsm, order, policy,
+    relay, release, verify,
 };
 
 /// The version, with what makes this build weaker than the shipped one.
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Inspect(inspect::Arguments),
     Policy(policy::Arguments),
     Release(release::Arguments),
+    Image(image::Arguments),
+    Measure(measure::Arguments),
     Order(order::Arguments),
     Diag(Box<diag::Arguments>),
     Keys(keys::Arguments),

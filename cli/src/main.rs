@@ -11,6 +11,7 @@
 //! | `policy_directory/` | bundles, releases and stops as files in a directory |
 //! | `judge/` | `verify` and `inspect` |
 //! | `policies/`, `releases/`, `orders/` | what people write, sign and check |
+//! | `images/` | `image` and `measure`: enclave images from recipe to signed file |
 //! | `transport.rs`, `session/`, `administration/` | talking to agents and to the key service |
 //! | `submissions.rs`, `statements.rs`, `receipt.rs` | handing things in to the log, and the proofs that come back |
 //! | `log/` | `log`: reading, searching, verifying, copying, serving and witnessing logs |
@@ -27,6 +28,7 @@ mod commands;
 mod exit;
 mod failure;
 mod files;
+mod images;
 mod input;
 mod judge;
 mod log;
@@ -84,6 +86,8 @@ fn run(command: &Command, output: &Output) -> Outcome<Exit> {
         Command::Inspect(arguments) => commands::inspect::run(arguments, output),
         Command::Policy(arguments) => commands::policy::run(arguments, output),
         Command::Release(arguments) => commands::release::run(arguments, output),
+        Command::Image(arguments) => commands::image::run(arguments, output),
+        Command::Measure(arguments) => commands::measure::run(arguments, output),
         Command::Order(arguments) => commands::order::run(arguments, output),
         Command::Diag(arguments) => commands::diag::run(arguments, output),
         Command::Keys(arguments) => commands::keys::run(arguments, output),

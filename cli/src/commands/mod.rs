@@ -3,10 +3,12 @@
 pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod diag;
+pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod measure;
 pub(crate) mod mock_nsm;
 pub(crate) mod order;
 pub(crate) mod policy;

@@ -20,11 +20,13 @@ use super::signing_arguments::SignArguments;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
-A release statement names an image's PCR0, PCR1 and PCR2, and is signed by those whom the bundle allows
-to. A stop statement revokes a release, a person or a key at once; it can only take away.
+A release statement names an image's PCR0, PCR1 and PCR2 and the manifest that they come from, and is
+signed by those whom the bundle allows to. A stop statement revokes a release, a person or a key at once;
+it can only take away.
 
-  narthex release new policy/ --name shop --version 1.2.0 --insecure-measurements build.json
-  narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519
+  narthex release new policy/ --manifest shop.manifest.json
+  narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519 \\
+      --manifest shop.manifest.json
   narthex release submit policy/ --service unix:/run/narthex/admin.sock"
 )]
 pub(crate) struct Arguments {
@@ -46,40 +48,62 @@ pub(crate) enum Command {
 /// Write a release statement to be signed.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("measured").required(true).args(["insecure_measurements", "insecure_pcr0"]),
+    group = ArgGroup::new("measured").required(true).args(["manifest", "insecure_measurements", "insecure_pcr0"]),
     after_help = "\
 Examples:
-  nitro-cli build-enclave … > build.json
+  narthex release new policy/ --manifest shop.manifest.json
+  narthex release new policy/ --manifest shop.manifest.json --signed-image shop.signed.eif
   narthex release new policy/ --name shop --version 1.2.0 --insecure-measurements build.json
   narthex release new policy/ --name shop --version 1.2.0 --insecure-pcr0 2d15… \\
-      --insecure-pcr1 72d7… --insecure-pcr2 4955…"
+      --insecure-pcr1 72d7… --insecure-pcr2 4955…
+
+The manifest's signatures lie beside it (`narthex image approve`): as many of those who may release that
+name must have signed it as the policy asks for. Measurements that are given by hand rest on nobody's
+rebuild; the statement says so, and so does everything that lists it."
 )]
 pub(crate) struct NewArguments {
     /// The policy directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 
-    /// The image's name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: String,
+    /// The manifest that `narthex image build` wrote, with its signatures beside it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
 
-    /// The image's version
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) version: String,
+    /// The image's name; with --manifest, that of the manifest
+    #[arg(long, value_name = "NAME", required_unless_present = "manifest")]
+    pub(crate) name: Option<String>,
 
-    /// What `nitro-cli build-enclave` or `describe-eif` printed: a file, or `-`
+    /// The image's version; with --manifest, that of the manifest
+    #[arg(long, value_name = "VERSION", required_unless_present = "manifest")]
+    pub(crate) version: Option<String>,
+
+    /// Demand the signing certificate of this signed image, which must be the manifest's
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "manifest",
+        conflicts_with = "pcr8"
+    )]
+    pub(crate) signed_image: Option<PathBuf>,
+
+    /// SHA-384 of the policy's first bundle; without it the directory itself is trusted
+    #[arg(long, value_name = "HEX", requires = "manifest", value_parser = parse_hex)]
+    pub(crate) genesis: Option<std::vec::Vec<u8>>,
+
+    /// Numbers that rest on no manifest: what `nitro-cli build-enclave` or `describe-eif` printed: a file, or `-`
     #[arg(long, value_name = "FILE")]
     pub(crate) insecure_measurements: Option<Source>,
 
-    /// The whole image
+    /// A number that rests on no manifest: the whole image
     #[arg(long, value_name = "HEX", value_parser = parse_hex, requires_all = ["insecure_pcr1", "insecure_pcr2"])]
     pub(crate) insecure_pcr0: Option<std::vec::Vec<u8>>,
 
-    /// Kernel and boot ramdisk
+    /// The same: kernel and boot ramdisk
     #[arg(long, value_name = "HEX", value_parser = parse_hex, requires = "insecure_pcr0")]
     pub(crate) insecure_pcr1: Option<std::vec::Vec<u8>>,
 
-    /// The application
+    /// The same: the application
     #[arg(long, value_name = "HEX", value_parser = parse_hex, requires = "insecure_pcr0")]
     pub(crate) insecure_pcr2: Option<std::vec::Vec<u8>>,
 
@@ -109,10 +133,18 @@ pub(crate) enum Status {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519")]
+  narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519 \\
+      --manifest shop.manifest.json
+
+With --manifest nothing is signed unless the statement says what the manifest says: its digest, name,
+version and measurements.")]
 pub(crate) struct SignCommand {
     #[command(flatten)]
     pub(crate) sign: SignArguments,
+
+    /// The manifest that the release statement must rest on, as you approved it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
 }
 
 /// Show the releases that a policy directory knows, and whether each is in force.

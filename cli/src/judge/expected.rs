@@ -94,7 +94,7 @@ impl Expected {
             let now = narthex_policy::UnixMillis(judged_at.as_millis());
             let held = HeldPolicy::load_and_tell(path, arguments.genesis.as_deref(), now, output)?;
             held.require_unexpired(now)?;
-            let chosen = choose_release(&held, name, &parsed.fields())?;
+            let chosen = choose_release(&held, name, |wanted| shows(wanted, &parsed.fields()))?;
             refusal = held.policy.release_for(&chosen.measurements, now).err();
             for (index, pcr) in measured(&chosen.measurements) {
                 builder = builder.pcr(index, Digest384::new(pcr.0));
@@ -161,11 +161,11 @@ impl FromPolicy {
     }
 }
 
-/// `NAME` or `NAME=VERSION`: the statement whose measurements the document shows, or else the newest.
+/// `NAME` or `NAME=VERSION`: the statement whose measurements are `shown`, or else the newest.
 pub(crate) fn choose_release<'a>(
     held: &'a HeldPolicy,
     name: &str,
-    fields: &Fields<'_>,
+    shown: impl Fn(&Measurements) -> bool,
 ) -> Outcome<&'a Release> {
     let (name, version) = match name.split_once('=') {
         Some((name, version)) => (name, Some(ReleaseVersion::new(version).map_err(bad_name)?)),
@@ -175,7 +175,7 @@ pub(crate) fn choose_release<'a>(
     let releases = held.releases_named(&name, version.as_ref());
     releases
         .iter()
-        .find(|release| shows(&release.measurements, fields))
+        .find(|release| shown(&release.measurements))
         .or_else(|| releases.first())
         .copied()
         .ok_or_else(|| no_release(held, &name))
@@ -206,7 +206,8 @@ fn bad_name(refusal: Refusal) -> Failure {
     Failure::misuse(refusal.id(), refusal.detail())
 }
 
-fn shows(measurements: &Measurements, fields: &Fields<'_>) -> bool {
+/// Whether a document has these registers.
+pub(crate) fn shows(measurements: &Measurements, fields: &Fields<'_>) -> bool {
     measured(measurements).all(|(index, pcr)| fields.pcr(index) == Some(&pcr.0))
 }
 

@@ -13,7 +13,7 @@ mod expected;
 mod judgement;
 
 pub(crate) use anchors::anchors;
-pub(crate) use expected::{choose_release, measured};
+pub(crate) use expected::{choose_release, measured, shows};
 
 use narthex_verifier::{
     AttestationDocument, Backend, Parsed, ReplayAt, UnixMillis, VerificationContext,

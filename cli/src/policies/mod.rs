@@ -8,7 +8,7 @@ mod sign;
 mod submit;
 mod verify;
 
-pub(crate) use sign::{sign_bundle, sign_statement};
+pub(crate) use sign::{schema, sign_bundle, sign_statement};
 pub(crate) use submit::submit;
 
 use crate::commands::policy::{Arguments, Command};

@@ -37,26 +37,28 @@ pub(crate) fn sign_bundle(arguments: &SignArguments, output: &Output) -> Outcome
     }
 }
 
-/// `narthex release sign`.
-pub(crate) fn sign_statement(arguments: &SignArguments, output: &Output) -> Outcome<Exit> {
-    let bytes = read_file(&arguments.file, limits::MAX_STATEMENT_BYTES)?;
-    let namespace = match schema(&bytes).as_deref() {
+/// `narthex release sign`: `bytes` are the file's, which the caller has looked at.
+pub(crate) fn sign_statement(
+    arguments: &SignArguments,
+    bytes: &[u8],
+    output: &Output,
+) -> Outcome<Exit> {
+    let namespace = match schema(bytes).as_deref() {
         Some(BUNDLE_SCHEMA) => return Err(other_command(&arguments.file, "policy sign")),
         Some(STOP_SCHEMA) => {
-            Stop::parse_unverified(&bytes).map_err(|refusal| never(&arguments.file, &refusal))?;
+            Stop::parse_unverified(bytes).map_err(|refusal| never(&arguments.file, &refusal))?;
             Namespace::Stop
         }
         _ => {
-            Release::parse_unverified(&bytes)
-                .map_err(|refusal| never(&arguments.file, &refusal))?;
+            Release::parse_unverified(bytes).map_err(|refusal| never(&arguments.file, &refusal))?;
             Namespace::Release
         }
     };
-    sign_file(arguments, namespace, &bytes, output)
+    sign_file(arguments, namespace, bytes, output)
 }
 
 /// What a file says that it is. Who relies on it reads the whole file again, strictly.
-pub(super) fn schema(bytes: &[u8]) -> Option<String> {
+pub(crate) fn schema(bytes: &[u8]) -> Option<String> {
     let table: toml::Table = core::str::from_utf8(bytes).ok()?.parse().ok()?;
     table.get("schema")?.as_str().map(str::to_owned)
 }

@@ -5,38 +5,53 @@ use std::path::Path;
 use std::time::Duration;
 
 use narthex_policy::{
-    Digest384, Measurements, Pcr, ProjectName, Provenance, Refusal, Release, ReleaseName,
-    ReleaseStatus, ReleaseVersion, Stop, StoppedRelease, UnixMillis,
+    Digest384, Measurements, ProjectName, Provenance, Refusal, Release, ReleaseName, ReleaseStatus,
+    ReleaseVersion, Stop, StoppedRelease, UnixMillis,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::release::{NewArguments, RevokeArguments, Status, StopArguments};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::files::{Existing, write_file};
-use crate::input::Source;
 use crate::moment::now_to_the_second;
 use crate::orders::person_name;
 use crate::output::Output;
 use crate::policy_directory::{Folder, PolicyDirectory};
 
-/// What `nitro-cli build-enclave` prints is below 1 KiB.
-const MEASUREMENTS_LIMIT_BYTES: usize = 64 * 1024;
+use super::given::Given;
 
 /// `narthex release new`.
 pub(super) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
     let directory = PolicyDirectory::read(&arguments.directory)?;
+    let Given {
+        name,
+        version,
+        measurements,
+        provenance,
+        approved_by,
+    } = Given::from_arguments(arguments, output)?;
     let statement = Statement {
-        name: ReleaseName::new(&arguments.name).map_err(|refusal| misuse(&refusal))?,
-        version: ReleaseVersion::new(&arguments.version).map_err(|refusal| misuse(&refusal))?,
-        measurements: measurements(arguments)?,
-        provenance: Provenance::InsecureByHand,
+        name,
+        version,
+        measurements,
+        provenance,
         status: match arguments.status {
             Status::Current => ReleaseStatus::Current,
             Status::Previous => ReleaseStatus::Previous,
         },
         valid_for: arguments.valid_for,
     };
+    match provenance {
+        Provenance::Manifest(_) => output.say(format_args!(
+            "The manifest is approved by {}.",
+            approved_by.join(", ")
+        )),
+        Provenance::InsecureByHand => output.say(
+            "narthex: insecure measurements by hand: no manifest says what went into the image, and \
+             the statement says so",
+        ),
+    }
     write(&directory, statement, output)
 }
 
@@ -189,64 +204,6 @@ fn project(directory: &PolicyDirectory) -> Outcome<ProjectName> {
         .map_err(|refusal| Failure::refused(refusal.id(), refusal.detail()))
 }
 
-/// From nitro-cli's JSON, or from the flags.
-fn measurements(arguments: &NewArguments) -> Outcome<Measurements> {
-    let from_flags = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(pcr).transpose();
-    let pcr8 = from_flags(&arguments.pcr8)?;
-    let (pcr0, pcr1, pcr2, signed_by) = match &arguments.insecure_measurements {
-        Some(source) => from_json(source)?,
-        None => (
-            from_flags(&arguments.insecure_pcr0)?,
-            from_flags(&arguments.insecure_pcr1)?,
-            from_flags(&arguments.insecure_pcr2)?,
-            None,
-        ),
-    };
-    match (pcr0, pcr1, pcr2) {
-        (Some(pcr0), Some(pcr1), Some(pcr2)) => Ok(Measurements {
-            pcr0,
-            pcr1,
-            pcr2,
-            pcr8: pcr8.or(signed_by),
-        }),
-        _ => Err(Failure::misuse(
-            "release.partial_pcrs",
-            "PCR0, PCR1 and PCR2 belong together: PCR0 alone does not pin what runs",
-        )),
-    }
-}
-
-type Registers = (Option<Pcr>, Option<Pcr>, Option<Pcr>, Option<Pcr>);
-
-fn from_json(source: &Source) -> Outcome<Registers> {
-    let unreadable = |why: String| {
-        Failure::misuse(
-            "measurements.unreadable",
-            format!("{} holds no measurements: {why}", source.name()),
-        )
-        .next("expected what `nitro-cli build-enclave` prints: {\"Measurements\": {\"PCR0\": …}}")
-    };
-    let bytes = source.read(MEASUREMENTS_LIMIT_BYTES)?;
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    let measurements = value.get("Measurements").unwrap_or(&value);
-    let register = |name: &str| -> Outcome<Option<Pcr>> {
-        match measurements.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Pcr::from_hex(text)
-                .map(Some)
-                .map_err(|refusal| misuse(&refusal)),
-            Some(_) => Err(unreadable(format!("{name} is not text"))),
-        }
-    };
-    Ok((
-        register("PCR0")?,
-        register("PCR1")?,
-        register("PCR2")?,
-        register("PCR8")?,
-    ))
-}
-
 fn stopped(text: &str) -> Outcome<StoppedRelease> {
     let (name, version) = match text.split_once('=') {
         Some((name, version)) => (name, Some(version)),
@@ -261,18 +218,6 @@ fn stopped(text: &str) -> Outcome<StoppedRelease> {
     })
 }
 
-fn pcr(bytes: &[u8]) -> Outcome<Pcr> {
-    bytes.try_into().map(Pcr).map_err(|_| {
-        Failure::misuse(
-            "hex.malformed",
-            format!(
-                "a register holds 48 bytes (96 hex digits), this is {}",
-                bytes.len()
-            ),
-        )
-    })
-}
-
-fn misuse(refusal: &Refusal) -> Failure {
+pub(super) fn misuse(refusal: &Refusal) -> Failure {
     Failure::misuse(refusal.id(), refusal.detail())
 }

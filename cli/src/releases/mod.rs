@@ -1,6 +1,8 @@
 //! `narthex release`: what it does.
 
 mod compose;
+mod given;
+mod sign;
 mod verify;
 
 use crate::commands::release::{Arguments, Command};
@@ -12,7 +14,7 @@ use crate::output::Output;
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Outcome<Exit> {
     match &arguments.command {
         Command::New(arguments) => compose::new(arguments, output),
-        Command::Sign(arguments) => crate::policies::sign_statement(&arguments.sign, output),
+        Command::Sign(arguments) => sign::sign(arguments, output),
         Command::Verify(arguments) => verify::verify(arguments, output),
         Command::Submit(arguments) => crate::policies::submit(&arguments.submit, output),
         Command::Revoke(arguments) => compose::revoke(arguments, output),

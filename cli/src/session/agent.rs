@@ -10,7 +10,7 @@ use narthex_verifier::{
 };
 
 use crate::failure::{Failure, Outcome};
-use crate::judge::{choose_release, measured};
+use crate::judge::{choose_release, measured, shows as measurements_shown};
 use crate::moment::now_unix_millis;
 use crate::policy_directory::{Bundle, HeldPolicy};
 
@@ -57,7 +57,7 @@ impl Agent {
         let now_millis = now_unix_millis()?;
         let parsed = AttestationDocument::parse(&welcome.document).map_err(|r| untrusted(&r))?;
         let fields = parsed.fields();
-        let chosen = choose_release(held, release, &fields)?;
+        let chosen = choose_release(held, release, |wanted| measurements_shown(wanted, &fields))?;
         held.policy
             .release_for(&chosen.measurements, UnixMillis(now_millis))
             .map_err(|refusal| Failure::refused(refusal.id(), refusal.detail()))?;

@@ -1,0 +1,101 @@
+//! Building from a recipe, for `build`, `rebuild` and `approve`.
+
+use std::path::{Path, PathBuf};
+
+use narthex_agent::config::Config;
+use narthex_agent::mode::{Mode, Privileges};
+use narthex_image::build::{Built, build};
+use narthex_image::manifest::Manifest;
+use narthex_image::recipe::{MAX_RECIPE_BYTES, Recipe};
+use narthex_image::{Fault, Refusal, Refusals};
+
+use crate::failure::{Failure, Outcome};
+use crate::input::read_text;
+
+/// A recipe with the folder that its paths start from.
+pub(super) struct Making {
+    path: PathBuf,
+    recipe: Recipe,
+}
+
+impl Making {
+    /// Reads and checks a recipe. The files that it names are not looked at yet.
+    ///
+    /// # Errors
+    /// `file.*`, `recipe.*`.
+    pub(super) fn read(path: &Path) -> Outcome<Self> {
+        let text = read_text(path, MAX_RECIPE_BYTES)?;
+        let recipe = Recipe::parse(&text).map_err(|refusals| failure(path, &refusals))?;
+        Ok(Self {
+            path: path.to_owned(),
+            recipe,
+        })
+    }
+
+    /// Builds the image in memory.
+    ///
+    /// # Errors
+    /// Every rule of images that its inputs break, the first one as the failure's id.
+    pub(super) fn build(&self) -> Outcome<Built> {
+        let folder = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        build(&self.recipe, folder, &agent_accepts)
+            .map_err(|refusals| failure(&self.path, &refusals))
+    }
+}
+
+/// Judges the configuration as the agent will at boot, by the agent's own code: an image whose agent
+/// refuses to start is found out here, not on the instance.
+fn agent_accepts(text: &str) -> Result<(), String> {
+    Config::parse(text)
+        .and_then(|config| config.check_run(Mode::Enclave, Privileges::Root))
+        .map_err(|error| error.to_string())
+}
+
+/// All refusals, one a line; the first gives id and exit code.
+fn failure(recipe: &Path, refusals: &Refusals) -> Failure {
+    let first = refusals.first();
+    let words = format!("{}: {}", recipe.display(), sentence(first));
+    let failure = match refusals.fault() {
+        Fault::Refused => Failure::refused(first.id(), words),
+        Fault::Misuse => Failure::misuse(first.id(), words),
+        Fault::Environment => Failure::environment(first.id(), words),
+    };
+    let others: Vec<String> = refusals
+        .iter()
+        .skip(1)
+        .map(|refusal| format!("{} [{}]", sentence(refusal), refusal.id()))
+        .collect();
+    match others.is_empty() {
+        true => failure,
+        false => failure.next(format!("and also: {}", others.join("; "))),
+    }
+}
+
+fn sentence(refusal: &Refusal) -> String {
+    format!("{}: {}", refusal.subject(), refusal.detail())
+}
+
+/// What weakens the image or is worth knowing before it is signed, one a line; empty if nothing is.
+pub(super) fn warnings(manifest: &Manifest) -> String {
+    let mut lines = String::new();
+    let runtimes: Vec<_> = manifest
+        .runtimes
+        .iter()
+        .map(|runtime| runtime.name())
+        .collect();
+    let insecure: Vec<_> = manifest
+        .insecure
+        .iter()
+        .map(|insecure| insecure.name())
+        .collect();
+    if !runtimes.is_empty() {
+        lines.push_str(&format!("  runtimes  {}\n", runtimes.join(", ")));
+    }
+    if !insecure.is_empty() {
+        lines.push_str(&format!("  INSECURE  {}\n", insecure.join(", ")));
+    }
+    lines
+}
