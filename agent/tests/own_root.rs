@@ -28,19 +28,27 @@ use narthex_agent::mode::{Mode, Privileges};
 use narthex_agent::platform::process::descendants;
 use narthex_agent::workload::{
     ConfinementMeasure, LaunchStep, MeasureState, WorkloadError, WorkloadHandle, WorkloadSettings,
-    spawn,
+    WorkloadState, spawn,
 };
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::stat::{Mode as FileMode, SFlag, makedev, mknod};
 use nix::unistd::Pid;
 
-/// The program of `tests/programs/confined.rs`: static, so that it needs nothing of the machine's files.
-fn program() -> &'static [u8] {
-    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let built = folder.path().join("confined");
+/// Where the images' folders are: cargo's place for files of tests.
+const IMAGES: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Puts the program of `tests/programs/confined.rs` at `place`: static, so that it needs nothing of the machine's
+/// files.
+///
+/// A link, not a copy: the descriptor that writes a copy may live on for a moment in a process that another test has
+/// just forked, and a file that is written cannot be started.
+fn link_program(place: &Path) {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let program = Path::new(IMAGES).join("confined");
+        // Another run of these tests may be using it.
+        let built = Path::new(IMAGES).join(format!("confined-{}", std::process::id()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/confined.rs");
         let status = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
             .args(["--edition", "2024", "-C", "target-feature=+crt-static"])
@@ -49,8 +57,11 @@ fn program() -> &'static [u8] {
             .status()
             .unwrap();
         assert!(status.success());
-        fs::read(built).unwrap()
-    })
+        fs::set_permissions(&built, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(built, &program).unwrap();
+        program
+    });
+    fs::hard_link(program, place).unwrap();
 }
 
 /// An image's root folder, and a runtime directory of the agent's.
@@ -70,15 +81,13 @@ impl Scene {
             folder
         };
         let scene = Self {
-            image: folder("/var/tmp"),
+            image: folder(IMAGES),
             runtime: folder("/run"),
         };
         for name in ["app", "dev", "etc", "proc", "run", "tmp"] {
             fs::create_dir_all(scene.root().join(name)).unwrap();
         }
-        let program_file = scene.root().join("app/program");
-        fs::write(&program_file, program()).unwrap();
-        fs::set_permissions(program_file, fs::Permissions::from_mode(0o755)).unwrap();
+        link_program(&scene.root().join("app/program"));
         // The workload's own: what refuses it is that nothing there is writable.
         fs::write(scene.root().join("app/data"), "").unwrap();
         for place in ["etc", "app/data"] {
@@ -122,7 +131,12 @@ impl Scene {
     async fn report(&self, workload: &WorkloadHandle) -> String {
         workload.start().await.unwrap();
         let tmp = PathBuf::from(format!("/proc/{}/root/tmp", main_process(workload)));
-        until("the report", || tmp.join("done").exists()).await;
+        until("the report", || {
+            let snapshot = workload.snapshot();
+            assert_eq!(snapshot.state, WorkloadState::Running, "{snapshot:?}");
+            tmp.join("done").exists()
+        })
+        .await;
         fs::read_to_string(tmp.join("report")).unwrap()
     }
 
@@ -232,7 +246,11 @@ fn it_sees_its_image_its_keys_its_socket_and_nothing_else() {
     assert_eq!(line("dev"), dev);
     assert_eq!(line("shm"), "");
     assert_eq!(line("run"), runtime_name);
-    assert_eq!(line("processes"), "own", "nobody else's, of its user either");
+    assert_eq!(
+        line("processes"),
+        "own",
+        "nobody else's, of its user either"
+    );
     assert_eq!((line("keys"), line("key")), ("a", "key bytes"));
     assert_eq!(line("keys' folder"), "unreadable", "passed through only");
     assert_eq!(line("socket"), "Ok(\"hello\")");
@@ -246,13 +264,20 @@ fn it_sees_its_image_its_keys_its_socket_and_nothing_else() {
         assert_eq!(line(node), wanted, "{node}");
     }
     assert_eq!(line("modes"), "1777 0, 1777 0, 1777 0, 755 0");
-    assert_eq!(line("machine"), "true", "runtimes count processors and memory");
+    assert_eq!(
+        line("machine"),
+        "true",
+        "runtimes count processors and memory"
+    );
     assert_eq!(line("stat"), "true");
     let mounts: BTreeMap<&str, &str> = report
         .lines()
         .filter_map(|line| line.strip_prefix("mount ")?.split_once(": "))
         .collect();
-    let (keys, socket) = (format!("{runtime}/keys"), format!("{runtime}/workload.sock"));
+    let (keys, socket) = (
+        format!("{runtime}/keys"),
+        format!("{runtime}/workload.sock"),
+    );
     let sealed = ["ro", "nosuid", "nodev", "noexec"];
     let wanted: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("/", &sealed[..3]),
@@ -373,8 +398,14 @@ fn it_reaches_no_process_and_no_socket_of_others() {
         (format!("open:/proc/{us}/status"), Errno::ENOENT),
         (format!("open:/proc/{of_its_user}/status"), Errno::ENOENT),
         (format!("abstract:{name}"), Errno::EPERM),
-        (call(libc::SYS_ptrace, &format!("16:{of_its_user}")), Errno::EPERM),
-        (call(libc::SYS_process_vm_readv, &of_its_user.to_string()), Errno::EPERM),
+        (
+            call(libc::SYS_ptrace, &format!("16:{of_its_user}")),
+            Errno::EPERM,
+        ),
+        (
+            call(libc::SYS_process_vm_readv, &of_its_user.to_string()),
+            Errno::EPERM,
+        ),
         (call(libc::SYS_pidfd_getfd, "0:0"), Errno::EPERM),
         (call(libc::SYS_kcmp, &format!("{us}:{us}")), Errno::EPERM),
     ];
@@ -410,10 +441,10 @@ fn the_kernel_takes_no_orders_from_it() {
         (467, "-100:\"/"), // open_tree_attr
         (libc::SYS_open_by_handle_at, "-100"),
         (libc::SYS_setns, "-1"),
-        (libc::SYS_unshare, "131072"), // CLONE_NEWNS
-        (libc::SYS_unshare, "268435456"), // CLONE_NEWUSER
+        (libc::SYS_unshare, "131072"),     // CLONE_NEWNS
+        (libc::SYS_unshare, "268435456"),  // CLONE_NEWUSER
         (libc::SYS_unshare, "1073741824"), // CLONE_NEWNET
-        (libc::SYS_unshare, "128"), // CLONE_NEWTIME
+        (libc::SYS_unshare, "128"),        // CLONE_NEWTIME
         (libc::SYS_kexec_load, "0:0:0:0"),
         (libc::SYS_init_module, "0:0"),
         (libc::SYS_finit_module, "-1:\"x"),
@@ -516,7 +547,7 @@ fn programs_in_tmp_can_be_allowed_and_that_shows() {
     let wanted = [DONE, DONE, Errno::EACCES];
     assert_eq!(attempts.each_ref().map(|attempt| results[attempt]), wanted);
     run(async {
-        let workload = scene.workload(&scene.config(&["look"], extra));
+        let workload = scene.workload(&scene.config(&["hold"], extra));
         workload.start().await.unwrap();
         let confinement = workload.snapshot().confinement.unwrap();
         let measure = ConfinementMeasure::NoWrittenPrograms;
@@ -624,7 +655,10 @@ fn links_of_the_image_lead_nowhere_else() {
     }
     let attempts = ["create:/var/tmp/mine", "create:/var/spool/mine"].map(str::to_owned);
     let results = scene.attempts(&attempts, "");
-    assert!(results.values().all(|&result| result == DONE), "{results:?}");
+    assert!(
+        results.values().all(|&result| result == DONE),
+        "{results:?}"
+    );
     for place in ["/var/tmp", "/var/spool"] {
         assert!(!Path::new(place).join("mine").exists(), "{place}");
     }

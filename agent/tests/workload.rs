@@ -279,7 +279,11 @@ fn try_system_calls(seen: &Path) {
     let mut text = String::new();
     for (name, number, argument) in [
         ("unshare", libc::SYS_unshare, NEW_USER),
-        ("unshare of mounts", libc::SYS_unshare, libc::CLONE_NEWNS as libc::c_long),
+        (
+            "unshare of mounts",
+            libc::SYS_unshare,
+            libc::CLONE_NEWNS as libc::c_long,
+        ),
         (
             "clone",
             libc::SYS_clone,

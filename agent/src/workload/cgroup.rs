@@ -10,6 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::measures::{ConfinementMeasure, MeasureSet};
 
@@ -73,7 +74,11 @@ impl ControlGroup {
         for controller in ["+memory", "+pids", "+cpu"] {
             let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
         }
+        // Never the same name twice: a shepherd that tidies up for its agent would otherwise remove, and the agent
+        // kill, what belongs to another run.
+        static RUNS: AtomicU64 = AtomicU64::new(0);
         let directory = (0..1000)
+            .map(|_| RUNS.fetch_add(1, Ordering::Relaxed))
             .map(|number| parent.join(format!("narthex-workload-{}-{number}", std::process::id())))
             .find_map(|directory| match fs::create_dir(&directory) {
                 Ok(()) => Some(Ok(directory)),

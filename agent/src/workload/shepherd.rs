@@ -40,6 +40,7 @@ use crate::platform::confined_child::{
 use crate::platform::own_root::{OwnRoot, WrittenPrograms};
 use crate::platform::process::{
     ChildEnd, Collected, become_subreaper, collect_child, descendants, forbid_dumps,
+    spare_from_oom_kill,
 };
 
 /// The argument by which the binary becomes a shepherd.
@@ -77,7 +78,7 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     become_subreaper()?;
     // Out of memory, the kernel should take anything before the process that ends the rest. Only
     // root may ask for that; the workload itself asks for the opposite.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-900");
+    spare_from_oom_kill(getpid());
     // Away from the terminal: its interrupt is for the agent, which then stops the workload in
     // order.
     match setsid() {

@@ -15,8 +15,14 @@ use std::process::Command;
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
     fn shmget(key: c_int, size: usize, flags: c_int) -> c_int;
-    fn mmap(at: *mut u8, length: usize, protection: c_int, flags: c_int, file: c_int, offset: i64)
-    -> *mut u8;
+    fn mmap(
+        at: *mut u8,
+        length: usize,
+        protection: c_int,
+        flags: c_int,
+        file: c_int,
+        offset: i64,
+    ) -> *mut u8;
     fn mknod(path: *const c_char, mode: u32, device: u64) -> c_int;
     fn sysconf(name: c_int) -> c_long;
     fn kill(process: c_int, signal: c_int) -> c_int;
@@ -61,10 +67,9 @@ fn main() {
 fn shown(result: io::Result<()>) -> String {
     match result {
         Ok(()) => "done".to_owned(),
-        Err(error) => error.raw_os_error().map_or_else(
-            || format!("{error}"),
-            |number| format!("{number}"),
-        ),
+        Err(error) => error
+            .raw_os_error()
+            .map_or_else(|| format!("{error}"), |number| format!("{number}")),
     }
 }
 
@@ -80,13 +85,22 @@ fn look(report: &mut String) {
     numbers = numbers
         .split(' ')
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-        .map(|name| if name == std::process::id().to_string() { "own" } else { name })
+        .map(|name| {
+            if name == std::process::id().to_string() {
+                "own"
+            } else {
+                name
+            }
+        })
         .collect::<Vec<_>>()
         .join(" ");
     line("processes", numbers);
     let keys = std::env::var("NARTHEX_KEYS").expect("keys");
     line("keys", names(&keys));
-    line("key", fs::read_to_string(keys.clone() + "/a").unwrap_or_default());
+    line(
+        "key",
+        fs::read_to_string(keys.clone() + "/a").unwrap_or_default(),
+    );
     line("keys' folder", names(&(keys + "/..")));
     for node in ["null", "zero", "full", "random", "urandom"] {
         let mut byte = [1];
@@ -95,7 +109,14 @@ fn look(report: &mut String) {
             .write(true)
             .open(format!("/dev/{node}"))
             .and_then(|mut file| file.write(b"x"));
-        line(node, format!("{:?} {:?}", read.ok(), written.map_err(|error| error.kind())));
+        line(
+            node,
+            format!(
+                "{:?} {:?}",
+                read.ok(),
+                written.map_err(|error| error.kind())
+            ),
+        );
     }
     let socket = std::env::var("NARTHEX_SOCKET").expect("socket");
     let greeting = UnixStream::connect(socket).and_then(|mut stream| {
@@ -115,7 +136,10 @@ fn look(report: &mut String) {
     // SAFETY: takes an integer. _SC_NPROCESSORS_ONLN, _SC_PHYS_PAGES.
     let (processors, pages) = unsafe { (sysconf(84), sysconf(85)) };
     line("machine", format!("{}", processors > 0 && pages > 0));
-    line("stat", format!("{}", fs::read_to_string("/proc/stat").is_ok()));
+    line(
+        "stat",
+        format!("{}", fs::read_to_string("/proc/stat").is_ok()),
+    );
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
     for mount in mounts.lines() {
         let (place, kind) = mount.split_once(" - ").expect("mountinfo");
@@ -130,7 +154,13 @@ fn names(folder: &str) -> String {
         return "unreadable".to_owned();
     };
     let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("text")
+        })
         .collect();
     names.sort();
     names.join(" ")
@@ -224,9 +254,23 @@ fn call(number: c_long, arguments: &[Argument<'_>]) -> io::Result<()> {
         None => 0,
     };
     // SAFETY: pointers are to C strings that live on; every call is one that is refused, or changes nothing.
-    answer(unsafe { syscall(number, value(0), value(1), value(2), value(3), value(4), value(5)) })
+    answer(unsafe {
+        syscall(
+            number,
+            value(0),
+            value(1),
+            value(2),
+            value(3),
+            value(4),
+            value(5),
+        )
+    })
 }
 
 fn answer(result: c_long) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
