@@ -1,6 +1,7 @@
 //! The rules of the configuration that types cannot state.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use narthex_channel::Address;
 
@@ -96,6 +97,19 @@ pub(super) fn check_mode(config: &Config, mode: Mode) -> Checked {
 }
 
 pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> Checked {
+    check_as(config, mode, privileges)?;
+    match own_root(config, mode) {
+        Some(root) => workload::check_root_exists(root),
+        None => Ok(()),
+    }
+}
+
+fn own_root(config: &Config, mode: Mode) -> Option<&Path> {
+    let workload = config.workload.as_ref()?;
+    workload.effective_root(mode)
+}
+
+pub(super) fn check_as(config: &Config, mode: Mode, privileges: Privileges) -> Checked {
     check_mode(config, mode)?;
     let users = [
         ("gate.user", Some(config.gate.user)),
@@ -121,19 +135,11 @@ pub(super) fn check_run(config: &Config, mode: Mode, privileges: Privileges) -> 
             (Privileges::Root, Some(Some(_)) | None) | (Privileges::Unprivileged, _) => {}
         }
     }
-    let root = config
-        .workload
-        .as_ref()
-        .and_then(|workload| workload.effective_root(mode));
-    let Some(root) = root else {
-        return Ok(());
-    };
     require(
-        privileges == Privileges::Root,
+        own_root(config, mode).is_none() || privileges == Privileges::Root,
         "workload.root",
         "needs root, to mount: leave it out to run on the machine's file system",
-    )?;
-    workload::check_root_exists(root)
+    )
 }
 
 fn check_nsm(nsm: &NsmConfig) -> Checked {

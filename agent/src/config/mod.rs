@@ -238,7 +238,18 @@ impl Config {
         check::check_mode(self, mode)
     }
 
-    /// Checks what depends on how and as whom the agent runs.
+    /// Checks what depends on how and as whom the agent will run, on a machine that need not be the one it will run
+    /// on: nothing is looked for in the file system.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field and the rule.
+    pub fn check_as(&self, mode: Mode, privileges: Privileges) -> Result<(), ConfigError> {
+        check::check_as(self, mode, privileges)
+    }
+
+    /// Checks what depends on how and as whom the agent runs, here: [`Config::check_as`], and that the workload's
+    /// root is there.
     ///
     /// # Errors
     ///

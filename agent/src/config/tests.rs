@@ -353,3 +353,24 @@ fn users_are_given_with_root_and_only_then() {
     assert_eq!(field(&with_users, Privileges::Unprivileged), refused);
     assert_eq!(field(&without, Privileges::Root), refused);
 }
+
+#[test]
+fn a_configuration_is_judged_on_another_machine_without_its_files() {
+    let absent = "restart = \"always\"\nroot = \"/nonexistent/root\"";
+    let text = SOUND
+        .replace("nsm = { socket = \"/run/nsm.sock\" }\n", "")
+        .replace("restart = \"always\"", absent);
+    let config = Config::parse(&text).unwrap();
+    let as_built = |privileges| {
+        config
+            .check_as(Mode::Enclave, privileges)
+            .map_err(|error| error.field)
+    };
+    assert_eq!(as_built(Privileges::Root), Ok(()));
+    assert_eq!(
+        as_built(Privileges::Unprivileged),
+        Err(String::from("gate.user"))
+    );
+    let run = config.check_run(Mode::Enclave, Privileges::Root);
+    assert_eq!(run.unwrap_err().field, "workload.root");
+}

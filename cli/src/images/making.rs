@@ -50,7 +50,7 @@ impl Making {
 /// refuses to start is found out here, not on the instance.
 fn agent_accepts(text: &str) -> Result<(), String> {
     Config::parse(text)
-        .and_then(|config| config.check_run(Mode::Enclave, Privileges::Root))
+        .and_then(|config| config.check_as(Mode::Enclave, Privileges::Root))
         .map_err(|error| error.to_string())
 }
 
