@@ -26,10 +26,12 @@ pub mod workload;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use narthex_agent::init::code::BootCode;
+use narthex_agent::init::status::{BootStatus, Stage};
 use narthex_channel::Address;
 use nix::sys::signal::Signal;
 
-use self::parent::{Heart, KEYS_PORT, POLICY_PORT, Parent, Stage, Status};
+use self::parent::{Heart, KEYS_PORT, POLICY_PORT, Parent};
 use self::place::Places;
 use self::tools::Tools;
 use self::workload::Specimen;
@@ -179,7 +181,7 @@ impl Machine {
     /// Waits until the agent says that it serves.
     #[must_use]
     pub fn serving(mut self) -> Self {
-        self.await_status(Status::of(Stage::Serving));
+        self.await_stage(Stage::Serving);
         self
     }
 
@@ -191,12 +193,25 @@ impl Machine {
         machine
     }
 
+    /// Waits for a boot status without a code.
+    pub fn await_stage(&mut self, stage: Stage) {
+        self.await_status(BootStatus {
+            stage,
+            code: BootCode::None,
+        });
+    }
+
     /// Waits for a boot status.
-    pub fn await_status(&mut self, status: Status) {
+    pub fn await_status(&mut self, status: BootStatus) {
         await_true(&format!("{status:?}"), || {
+            // In this order: it may speak and end.
+            let ended = self.has_ended();
             let there = self.parent.statuses().contains(&status);
-            let ended = !there && self.has_ended() && !self.parent.statuses().contains(&status);
-            assert!(!ended, "it ended before {status:?}:\n{}", self.console());
+            assert!(
+                there || !ended,
+                "it ended before {status:?}:\n{}",
+                self.console()
+            );
             there
         });
     }
@@ -317,13 +332,23 @@ fn qemu_arguments(tools: &Tools, device: &Path, module_id: &str, plan: &BootPlan
     ]
     .map(str::to_owned)
     .into();
-    if !plan.append.is_empty() {
-        words.extend(["-append".to_owned(), plan.append.clone()]);
-    }
+    // Under load, Linux cannot measure the frequency of an emulated processor, and distrusts its clock for good.
+    let frequency = processor_khz().map(|khz| format!("tsc_early_khz={khz}"));
+    let append = [frequency.unwrap_or_default(), plan.append.clone()].join(" ");
+    words.extend(["-append".to_owned(), append.trim().to_owned()]);
     if let Some(clock) = &plan.clock {
         words.extend(["-rtc".to_owned(), format!("base={clock}")]);
     }
     words
+}
+
+/// The frequency of this computer's processor, which QEMU's emulated counter has.
+fn processor_khz() -> Option<u64> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu MHz"))?;
+    let (_, value) = line.split_once(':')?;
+    let (mega, kilo) = value.trim().split_once('.')?;
+    Some(mega.parse::<u64>().ok()? * 1000 + kilo.get(..3)?.parse::<u64>().ok()?)
 }
 
 /// Starts a program that ends with this process, however this process ends.

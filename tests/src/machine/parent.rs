@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use narthex_agent::init::status::{BootStatus, MESSAGE_BYTES};
 use narthex_channel::Address;
 
 /// Where an enclave's heartbeat goes.
@@ -38,53 +39,6 @@ pub enum Heart {
     IsAbsent,
 }
 
-/// What an agent says about its boot.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Status {
-    /// How far it came.
-    pub stage: Stage,
-    /// Why it failed; 0 if it did not.
-    pub code: u16,
-}
-
-/// How far a boot came.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Stage {
-    /// It has begun.
-    Begun,
-    /// It serves.
-    Serving,
-    /// It failed.
-    Failed,
-    /// It ends, as it should.
-    ShuttingDown,
-}
-
-impl Status {
-    /// A status without a code.
-    #[must_use]
-    pub const fn of(stage: Stage) -> Self {
-        Self { stage, code: 0 }
-    }
-
-    /// Reads exactly what an agent writes.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(b"narthex-boot")?;
-        let [1, stage, high, low] = *<&[u8; 4]>::try_from(rest).ok()? else {
-            return None;
-        };
-        let stage = match stage {
-            0 => Stage::Begun,
-            1 => Stage::Serving,
-            2 => Stage::Failed,
-            3 => Stage::ShuttingDown,
-            _ => return None,
-        };
-        let code = u16::from_be_bytes([high, low]);
-        Some(Self { stage, code })
-    }
-}
-
 /// A parent's end of heartbeat and boot status, until it is dropped.
 pub struct Parent {
     shared: Arc<Shared>,
@@ -95,7 +49,7 @@ pub struct Parent {
 struct Shared {
     heart: Mutex<Option<Heart>>,
     heartbeats: Mutex<usize>,
-    statuses: Mutex<Vec<Status>>,
+    statuses: Mutex<Vec<BootStatus>>,
     /// Every byte that came, on both ports.
     recorded: Mutex<Vec<u8>>,
     /// What was no status.
@@ -145,7 +99,7 @@ impl Parent {
     ///
     /// If it said something else.
     #[must_use]
-    pub fn statuses(&self) -> Vec<Status> {
+    pub fn statuses(&self) -> Vec<BootStatus> {
         let odd = lock(&self.shared.odd);
         assert!(odd.is_empty(), "no boot status: {odd:?}");
         lock(&self.shared.statuses).clone()
@@ -182,16 +136,16 @@ impl Shared {
         Ok(())
     }
 
-    fn status(&self, stream: UnixStream) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        // One more than there should be, to see that there is none.
-        let read = stream.take(17).read_to_end(&mut bytes);
+    fn status(&self, mut stream: UnixStream) -> io::Result<()> {
+        let mut bytes = [0; MESSAGE_BYTES];
+        let read = stream.read_exact(&mut bytes);
         lock(&self.recorded).extend_from_slice(&bytes);
-        match Status::parse(&bytes) {
+        match BootStatus::decode(&bytes) {
             Some(status) => lock(&self.statuses).push(status),
-            None => lock(&self.odd).push(bytes),
+            None => lock(&self.odd).push(bytes.to_vec()),
         }
-        read.map(drop)
+        // The agent waits for the end, a little, to be sure that its message arrived.
+        read
     }
 }
 
@@ -244,28 +198,4 @@ impl Drop for Port {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_has_sixteen_bytes_of_which_each_means_something() {
-        let good = b"narthex-boot\x01\x02\x02\x01";
-        let failed = Status {
-            stage: Stage::Failed,
-            code: 0x0201,
-        };
-        assert_eq!(Status::parse(good), Some(failed));
-        for (at, byte) in [(0, b'N'), (12, 2), (13, 4)] {
-            let mut bad = *good;
-            if let Some(place) = bad.get_mut(at) {
-                *place = byte;
-            }
-            assert_eq!(Status::parse(&bad), None, "byte {at}");
-        }
-        assert_eq!(Status::parse(&good[..15]), None);
-        assert_eq!(Status::parse(&[good.as_slice(), b"\0"].concat()), None);
-    }
 }
