@@ -91,6 +91,8 @@ codes! {
     KernelNamespaces = 0x0307, "kernel.namespaces";
     /// There is no vsock, or no way out of this machine through it.
     KernelVsock = 0x0308, "kernel.vsock";
+    /// Control groups cannot share out processor time.
+    KernelCgroupCpu = 0x0309, "kernel.cgroup_cpu";
 
     /// The kernel's clock source is not one of those accepted.
     ClockSource = 0x0401, "clock.source";
@@ -220,6 +222,7 @@ impl From<SelfCheck> for BootCode {
             SelfCheck::KernelLandlock => Self::KernelLandlock,
             SelfCheck::KernelCgroupMemory => Self::KernelCgroupMemory,
             SelfCheck::KernelCgroupPids => Self::KernelCgroupPids,
+            SelfCheck::KernelCgroupCpu => Self::KernelCgroupCpu,
             SelfCheck::KernelPressure => Self::KernelPressure,
             SelfCheck::KernelNamespaces => Self::KernelNamespaces,
             SelfCheck::KernelVsock => Self::KernelVsock,

@@ -58,3 +58,92 @@ fn exchange(mut link: Link) -> Heartbeat {
         Ok(None) | Err(_) => Heartbeat::Silent,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::Path;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(400);
+
+    /// A parent that takes one connection, reads the heartbeat, and then does as `conduct` says.
+    fn parent(path: &Path, conduct: impl FnOnce(UnixStream) + Send + 'static) -> Address {
+        let listener = UnixListener::bind(path).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            assert_eq!(byte, [HEARTBEAT]);
+            conduct(stream);
+        });
+        Address::Unix(path.to_owned())
+    }
+
+    fn beat(conduct: impl FnOnce(UnixStream) + Send + 'static) -> Heartbeat {
+        let directory = tempfile::tempdir().unwrap();
+        let address = parent(&directory.path().join("s"), conduct);
+        let begun = Instant::now();
+        let heartbeat = send(&address, SHORT);
+        assert!(begun.elapsed() < SHORT * 2, "{:?}", begun.elapsed());
+        heartbeat
+    }
+
+    #[test]
+    fn a_parent_that_answers() {
+        let answer = |mut stream: UnixStream| stream.write_all(&[HEARTBEAT]).unwrap();
+        assert_eq!(beat(answer), Heartbeat::Answered);
+    }
+
+    #[test]
+    fn a_slow_parent_that_answers_in_time() {
+        let answer = |mut stream: UnixStream| {
+            std::thread::sleep(SHORT / 4);
+            stream.write_all(&[HEARTBEAT]).unwrap();
+        };
+        assert_eq!(beat(answer), Heartbeat::Answered);
+    }
+
+    #[test]
+    fn a_parent_that_answers_something_else() {
+        let answer = |mut stream: UnixStream| stream.write_all(&[0x7b, HEARTBEAT]).unwrap();
+        assert_eq!(beat(answer), Heartbeat::WrongAnswer);
+    }
+
+    #[test]
+    fn a_parent_that_hangs_up() {
+        assert_eq!(beat(drop), Heartbeat::Silent);
+    }
+
+    #[test]
+    fn a_parent_that_says_nothing() {
+        let wait = |stream: UnixStream| {
+            std::thread::sleep(SHORT * 3);
+            drop(stream);
+        };
+        assert_eq!(beat(wait), Heartbeat::Silent);
+    }
+
+    #[test]
+    fn a_parent_that_does_not_listen_is_asked_until_the_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = Address::Unix(directory.path().join("s"));
+        let begun = Instant::now();
+        assert_eq!(send(&address, SHORT), Heartbeat::NoConnection);
+        assert!(begun.elapsed() > SHORT / 4 && begun.elapsed() < SHORT * 2);
+    }
+
+    #[test]
+    fn a_parent_that_listens_late_is_heard() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let late = path.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(PAUSE + PAUSE / 2);
+            parent(&late, |mut stream| stream.write_all(&[HEARTBEAT]).unwrap());
+        });
+        assert_eq!(send(&Address::Unix(path), LIMIT), Heartbeat::Answered);
+    }
+}

@@ -80,7 +80,8 @@ impl Link {
         Ok(())
     }
 
-    /// The next byte; `None` when the peer has closed.
+    /// The next byte; `None` when the peer has closed. What is there already is read without a look at the clock,
+    /// so a caller must not read for as long as a peer sends.
     ///
     /// # Errors
     ///

@@ -29,61 +29,61 @@ pub const STATUS_LIMIT: Duration = Duration::from_secs(2);
 pub fn main() -> ! {
     panic::restart_on_panic();
     let mut announcer = Announcer::new(STATUS_ADDRESS);
-    let fault = match prepare_and_watch(&mut announcer) {
-        Ok(()) => None,
-        Err(code) => Some(code),
-    };
-    if let Some(code) = fault {
-        announcer.announce(BootStatus {
-            stage: Stage::Failed,
-            code,
-        });
+    let prepared = system::prepare().map_err(|fault| {
+        eprintln!("narthex-agent: {}: {}", fault.code.id(), fault.error);
+        fault.code
+    });
+    if let Err(code) = prepared.and_then(|()| supervise(supervisor_command(), &mut announcer)) {
+        announcer.fail(code);
     }
     restart()
 }
 
 /// Says that process 1 itself failed, and restarts.
 pub(super) fn fail(code: BootCode) -> ! {
-    Announcer::new(STATUS_ADDRESS).announce(BootStatus {
-        stage: Stage::Failed,
-        code,
-    });
+    Announcer::new(STATUS_ADDRESS).fail(code);
     restart()
 }
 
-/// Prepares the machine and watches the supervisor until it has ended and said how.
-fn prepare_and_watch(announcer: &mut Announcer) -> Result<(), BootCode> {
-    system::prepare().map_err(|fault| {
-        eprintln!("narthex-agent: {}: {}", fault.code.id(), fault.error);
-        fault.code
-    })?;
+/// The agent's program again, without the kernel's arguments and environment.
+fn supervisor_command() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("narthex-agent")
+        .arg(supervisor::SUBCOMMAND)
+        .env_clear()
+        .current_dir("/");
+    command
+}
+
+/// Starts the supervisor with the status pipe as its standard input, and watches it until it has ended. Collects
+/// every other child that ends meanwhile. To be called once, by a process that has no other use for its children.
+///
+/// # Errors
+///
+/// How the supervisor ended, if it has not said so itself.
+pub fn supervise(command: Command, announcer: &mut Announcer) -> Result<(), BootCode> {
+    let (supervisor, records) = start(command).map_err(|_| BootCode::Supervisor)?;
     announcer.announce(BootStatus {
         stage: Stage::Begun,
         code: BootCode::None,
     });
-    let (supervisor, records) = start_supervisor().map_err(|_| BootCode::Supervisor)?;
     let end = watch(supervisor, records, announcer).map_err(|_| BootCode::InitFailed)?;
-    match (announcer.last_word(), end) {
-        (true, _) => Ok(()),
-        (false, ChildEnd::Signal(signal)) if i32::from(signal) == libc::SIGABRT => {
-            Err(BootCode::SupervisorPanicked)
-        }
-        (false, ChildEnd::Signal(_)) => Err(BootCode::SupervisorKilled),
-        (false, ChildEnd::Code(_)) => Err(BootCode::SupervisorEnded),
+    if announcer.heard_the_end() {
+        return Ok(());
     }
+    Err(match end {
+        ChildEnd::Signal(signal) if i32::from(signal) == libc::SIGABRT => {
+            BootCode::SupervisorPanicked
+        }
+        ChildEnd::Signal(_) => BootCode::SupervisorKilled,
+        ChildEnd::Code(_) => BootCode::SupervisorEnded,
+    })
 }
 
-/// The agent's program again, without the kernel's arguments and environment, and with the status pipe as
-/// its standard input.
-fn start_supervisor() -> io::Result<(Pid, PipeReader)> {
+fn start(mut command: Command) -> io::Result<(Pid, PipeReader)> {
     let (reader, writer) = io::pipe()?;
-    let child = Command::new("/proc/self/exe")
-        .arg0("narthex-agent")
-        .arg(supervisor::SUBCOMMAND)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(writer))
-        .spawn()?;
+    let child = command.stdin(Stdio::from(writer)).spawn()?;
     let id = i32::try_from(child.id()).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     let flags = OFlag::from_bits_retain(fcntl(reader.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
@@ -158,14 +158,16 @@ fn read_records(pipe: &mut impl Read, statuses: &mut Vec<BootStatus>) -> bool {
 }
 
 /// Tells console and parent.
-struct Announcer {
+#[derive(Debug)]
+pub struct Announcer {
     parent: Address,
     served: bool,
     last: Option<Stage>,
 }
 
 impl Announcer {
-    fn new(parent: Address) -> Self {
+    /// One that tells the parent at this address.
+    pub fn new(parent: Address) -> Self {
         Self {
             parent,
             served: false,
@@ -173,8 +175,16 @@ impl Announcer {
         }
     }
 
+    /// Says that it failed.
+    pub fn fail(&mut self, code: BootCode) {
+        self.announce(BootStatus {
+            stage: Stage::Failed,
+            code,
+        });
+    }
+
     /// Whether the last status said how the machine ends.
-    fn last_word(&self) -> bool {
+    fn heard_the_end(&self) -> bool {
         matches!(self.last, Some(Stage::Failed | Stage::ShuttingDown))
     }
 
@@ -211,9 +221,8 @@ impl Announcer {
 pub fn tell(parent: &Address, status: BootStatus, limit: Duration) -> io::Result<()> {
     let mut link = Link::connect(parent, limit)?;
     link.write_all(&status.encode())?;
-    // A parent has nothing to say here; what it says is read to its end or the limit, and forgotten.
-    while link.read_byte()?.is_some() {}
-    Ok(())
+    // A parent has nothing to say here. One that does say something is not waited for: it could go on for ever.
+    link.read_byte().map(drop)
 }
 
 /// Restarts the machine, which ends an enclave. Nothing is to be saved, so nothing is written out first.

@@ -195,7 +195,7 @@ impl Counts {
         ]) && level <= LEVEL_ERROR
         {
             &mut self.device_error
-        } else if has(&["type=1326", "landlock"]) {
+        } else if has(&["type=1326", "type=1423"]) {
             &mut self.sandbox_denial
         } else if level <= LEVEL_ERROR {
             &mut self.other_error
@@ -230,6 +230,8 @@ mod tests {
             b"4,7,5,-;WARNING: CPU: 0 PID: 1 at x.c:1\n",
             b"3,8,5,-;blk_update_request: I/O error, dev vda\n",
             b"5,9,5,-;audit: type=1326 audit(1:2): auid=0\n",
+            b"5,9,5,-;audit: type=1423 audit(1:3): domain=1 blockers=fs.read_file\n",
+            b"6,9,5,-;landlock: Up and running.\n",
             b"3,10,5,-;something else went wrong\n SUBSYSTEM=x\n",
             b"1,11,5,-;BUG: kernel NULL pointer dereference\n",
         ]);
@@ -241,9 +243,9 @@ mod tests {
             bug: 1,
             warning: 1,
             device_error: 1,
-            sandbox_denial: 1,
+            sandbox_denial: 2,
             other_error: 1,
-            messages: 11,
+            messages: 13,
             lost: 0,
         };
         assert_eq!(counts, wanted);

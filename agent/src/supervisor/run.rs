@@ -108,7 +108,10 @@ fn run_to_the_end(config: Config, how: Run, reporter: &BootReporter) -> Result<(
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(failed)?;
-    LocalSet::new().block_on(&runtime, run(config, how, reporter))
+    let ended = LocalSet::new().block_on(&runtime, run(config, how, reporter));
+    // Not dropped: that would wait for a call to an NSM that may never answer.
+    runtime.shutdown_background();
+    ended
 }
 
 /// How and as whom the agent runs.

@@ -30,6 +30,8 @@ pub enum SelfCheck {
     KernelCgroupMemory,
     /// Control groups limit processes.
     KernelCgroupPids,
+    /// Control groups share out processor time.
+    KernelCgroupCpu,
     /// Pressure is measured.
     KernelPressure,
     /// All kinds of namespace.
@@ -44,7 +46,7 @@ pub enum SelfCheck {
 
 impl SelfCheck {
     /// All checks, in the order in which they are judged.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::EntropyRngCurrent,
         Self::EntropyTrustCpu,
         Self::EntropyTrustBootloader,
@@ -53,6 +55,7 @@ impl SelfCheck {
         Self::KernelLandlock,
         Self::KernelCgroupMemory,
         Self::KernelCgroupPids,
+        Self::KernelCgroupCpu,
         Self::KernelPressure,
         Self::KernelNamespaces,
         Self::KernelVsock,
@@ -85,6 +88,9 @@ impl SelfCheck {
             }
             Self::KernelCgroupPids => {
                 "the kernel must have CONFIG_CGROUP_PIDS, under control groups of version 2"
+            }
+            Self::KernelCgroupCpu => {
+                "the kernel must have CONFIG_CGROUP_SCHED and CONFIG_FAIR_GROUP_SCHED, under control groups of version 2"
             }
             Self::KernelPressure => "the kernel must have CONFIG_PSI, and psi=1 where it is off",
             Self::KernelNamespaces => {
@@ -168,6 +174,7 @@ impl Reading {
             SelfCheck::KernelLandlock => *landlock_abi >= FULL_LANDLOCK_ABI,
             SelfCheck::KernelCgroupMemory => has_word(controllers, "memory"),
             SelfCheck::KernelCgroupPids => has_word(controllers, "pids"),
+            SelfCheck::KernelCgroupCpu => has_word(controllers, "cpu"),
             SelfCheck::KernelPressure => has_word(pressure, "some"),
             SelfCheck::KernelNamespaces => {
                 namespaces.iter().all(|exists| *exists) && (!*system_v || *system_v_namespaces)
@@ -214,7 +221,7 @@ mod tests {
                 "kill_process kill_thread trap errno user_notif trace log allow\n",
             ),
             landlock_abi: 6,
-            controllers: text("memory pids\n"),
+            controllers: text("cpu memory pids\n"),
             pressure: text("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"),
             namespaces: [true; 4],
             system_v: true,
@@ -344,7 +351,14 @@ mod tests {
     #[test]
     fn control_groups_limit_processes() {
         assert_only(SelfCheck::KernelCgroupPids, |reading| {
-            reading.controllers = text("memory\n");
+            reading.controllers = text("cpu memory\n");
+        });
+    }
+
+    #[test]
+    fn control_groups_share_out_processor_time() {
+        assert_only(SelfCheck::KernelCgroupCpu, |reading| {
+            reading.controllers = text("cpuset memory pids\n");
         });
     }
 
