@@ -42,6 +42,7 @@ pub(super) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
         },
         valid_for: arguments.valid_for,
     };
+    let exit = write(&directory, statement, output)?;
     match provenance {
         Provenance::Manifest(_) => output.say(format_args!(
             "The manifest is approved by {}.",
@@ -52,7 +53,7 @@ pub(super) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
              the statement says so",
         ),
     }
-    write(&directory, statement, output)
+    Ok(exit)
 }
 
 /// `narthex release revoke`: the measurements are those of the newest statement about it.
