@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A second builder on the same machine: another folder, user, home, umask, locale and time zone, files of another age, another
 # place for the Rust toolchain and cargo's files, and a later time. Sourced by scripts/image; the folder must be one that every
 # user can reach.
@@ -37,7 +38,7 @@ elsewhere() { # FOLDER COMMAND...
         as=(setpriv "--reuid=$elsewhere_user" "--regid=$elsewhere_user" --clear-groups)
     fi
     (
-        cd "$folder/another checkout"
+        cd "$folder/another checkout" || exit
         umask 077
         env -i "PATH=$folder/toolchain/bin:/usr/local/bin:/usr/bin:/bin" "HOME=$folder/home" USER=elsewhere LOGNAME=elsewhere \
             "CARGO_HOME=$folder/cargo" CARGO_NET_OFFLINE=true TZ=Asia/Kathmandu LC_ALL=C.UTF-8 LANG=de_DE.UTF-8 \
