@@ -1,0 +1,6 @@
+# The devices of a nitro-enclave machine, and no others.
+CONFIG_PCI_DEVICES=n
+CONFIG_NITRO_ENCLAVE=y
+CONFIG_VIRTIO_SERIAL=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_VIRTIO_BLK=y
