@@ -261,5 +261,15 @@ mod tests {
     fn every_rule_has_an_id_of_its_own_and_is_documented() {
         let ids: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.id()).collect();
         assert_eq!(ids.len(), Rule::ALL.len());
+        let pages = concat!(
+            include_str!("../docs/recipe.md"),
+            include_str!("../docs/manifest.md")
+        );
+        for id in ids {
+            assert!(
+                pages.contains(&format!("| `{id}` |")),
+                "{id} is not documented"
+            );
+        }
     }
 }

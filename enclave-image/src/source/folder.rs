@@ -34,9 +34,14 @@ pub fn read(
         tree: Tree::new(),
         seen: 0,
         used: vec![false; files.texts().count()],
+        used_exclude: vec![false; exclude.texts().count()],
     };
     walk.folder(root, None, 0)?;
-    let unused = files.texts().zip(&walk.used).find(|(_, used)| !**used);
+    let unused = files
+        .texts()
+        .zip(&walk.used)
+        .chain(exclude.texts().zip(&walk.used_exclude))
+        .find(|(_, used)| !**used);
     if let Some((pattern, _)) = unused {
         let detail = "matches nothing in the folder; correct it, or leave it out";
         return Err(Refusal::new(Rule::RecipeFiles, pattern, detail));
@@ -51,7 +56,10 @@ struct Walk<'a> {
     tree: Tree,
     /// Directory entries looked at, whether they match or not.
     seen: usize,
+    /// Which patterns of `files` matched something,
     used: Vec<bool>,
+    /// and which of `exclude`.
+    used_exclude: Vec<bool>,
 }
 
 impl Walk<'_> {
@@ -92,16 +100,10 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, file: &Path, path: TreePath, depth: usize) -> Result<(), Refusal> {
-        if self.exclude.matching(&path).next().is_some() {
+        if mark(self.exclude, &path, &mut self.used_exclude) {
             return Ok(());
         }
-        let mut matched = false;
-        for index in self.files.matching(&path) {
-            matched = true;
-            if let Some(used) = self.used.get_mut(index) {
-                *used = true;
-            }
-        }
+        let matched = mark(self.files, &path, &mut self.used);
         let metadata = fs::symlink_metadata(file).map_err(|error| unreadable(file, &error))?;
         let kind = metadata.file_type();
         if kind.is_dir() {
@@ -153,8 +155,26 @@ impl Walk<'_> {
     }
 }
 
+/// Whether one of `patterns` matches, and notes all that do.
+fn mark(patterns: &Patterns, path: &TreePath, used: &mut [bool]) -> bool {
+    let mut matched = false;
+    for index in patterns.matching(path) {
+        matched = true;
+        if let Some(used) = used.get_mut(index) {
+            *used = true;
+        }
+    }
+    matched
+}
+
 /// Reads a whole file of at most `limit` bytes.
 pub(crate) fn read_file(file: &Path, limit: u64) -> Result<Vec<u8>, Refusal> {
+    // Looked at before it is opened: a named pipe would wait for its writer for ever.
+    let metadata = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    if !metadata.is_file() {
+        let detail = "is no regular file";
+        return Err(Refusal::new(Rule::InputUnreadable, show(file), detail));
+    }
     let mut content = Vec::new();
     fs::File::open(file)
         .and_then(|open| open.take(limit.saturating_add(1)).read_to_end(&mut content))

@@ -4,8 +4,8 @@
 //! always a directory, never a symbolic link. The kernel unpacks ramdisks by path and follows links, so
 //! that `rootfs/x -> /` and then `rootfs/x/init` would replace the agent itself.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use self::path::{MAX_PATH_BYTES, PathRule, TreePath};
@@ -132,6 +132,8 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     entries: BTreeMap<TreePath, Entry>,
+    /// Directories that no input has, only paths below them.
+    implied: BTreeSet<TreePath>,
     bytes: u64,
 }
 
@@ -175,11 +177,11 @@ impl Tree {
                 Ok(())
             }
             Slot::Occupied(mut slot) => {
-                let parent = Entry::directory(Attributes::root(0o755));
                 let present = slot.get();
-                let alike = present.attributes == entry.attributes
-                    || present.attributes == parent.attributes;
+                let alike =
+                    self.implied.contains(slot.key()) || present.attributes == entry.attributes;
                 if present.is_directory() && entry.is_directory() && alike {
+                    self.implied.remove(slot.key());
                     slot.insert(entry);
                     Ok(())
                 } else {
@@ -209,6 +211,7 @@ impl Tree {
                 }
                 None => {
                     let directory = Entry::directory(Attributes::root(0o755));
+                    self.implied.insert(parent.clone());
                     self.entries.insert(parent, directory);
                 }
             }
@@ -221,12 +224,22 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// As [`Self::insert`].
+    /// As [`Self::insert`]. A directory that `upper` only implies replaces nothing: where this tree has a
+    /// link, the path would lead through it.
     pub fn overlay(&mut self, upper: Self, limits: &Limits) -> Result<(), Refusal> {
-        for (path, entry) in upper.entries {
+        let Self {
+            entries,
+            implied,
+            bytes: _,
+        } = upper;
+        for (path, entry) in entries {
+            if implied.contains(&path) {
+                continue; // Its children bring it along, where there is none.
+            }
             let both_directories =
                 entry.is_directory() && self.entries.get(&path).is_some_and(Entry::is_directory);
             if both_directories {
+                self.implied.remove(&path);
                 self.entries.insert(path, entry);
             } else {
                 self.remove(&path);
@@ -241,7 +254,7 @@ impl Tree {
         let below = self.remove_below(path);
         match self.entries.remove(path) {
             Some(entry) => {
-                self.forget(&entry);
+                self.forget(path, &entry);
                 below + 1
             }
             None => below,
@@ -256,7 +269,7 @@ impl Tree {
             .collect();
         for path in &paths {
             if let Some(entry) = self.entries.remove(path) {
-                self.forget(&entry);
+                self.forget(path, &entry);
             }
         }
         paths.len()
@@ -267,7 +280,8 @@ impl Tree {
         *self = Self::default();
     }
 
-    fn forget(&mut self, entry: &Entry) {
+    fn forget(&mut self, path: &TreePath, entry: &Entry) {
+        self.implied.remove(path);
         if let Kind::File(content) = &entry.kind {
             self.bytes = self.bytes.saturating_sub(content.len() as u64);
         }
