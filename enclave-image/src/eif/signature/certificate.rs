@@ -59,8 +59,8 @@ impl SigningCertificate {
         self.not_before_unix_seconds
     }
 
-    /// The last second at which it is valid, counted from 1970. Not checked here. AWS refuses to
-    /// start an image whose certificate has expired.
+    /// The last second at which it is valid, counted from 1970. Not checked here. According
+    /// to AWS's documentation no enclave starts once it has passed.
     #[must_use]
     pub fn not_after_unix_seconds(&self) -> i64 {
         self.not_after_unix_seconds
