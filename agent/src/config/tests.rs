@@ -374,3 +374,113 @@ fn a_configuration_is_judged_on_another_machine_without_its_files() {
     let run = config.check_run(Mode::Enclave, Privileges::Root);
     assert_eq!(run.unwrap_err().field, "workload.root");
 }
+
+#[test]
+fn a_root_of_its_own_breaks_one_rule_at_a_time() {
+    let root = |root: &str| {
+        with(
+            "command = \"/app/payments\"",
+            &format!("command = \"/app/payments\"\n{root}"),
+        )
+    };
+    assert!(root("root = \"/rootfs\"").is_ok());
+    for (text, field, words) in [
+        ("root = \"rootfs\"", "workload.root", "absolute"),
+        ("root = \"/\"", "workload.root", "must not be `/`"),
+        ("root = \"//.//\"", "workload.root", "must not be `/`"),
+        ("root = \"/a/../b\"", "workload.root", "`..`"),
+        ("root = \"/proc/1/root\"", "workload.root", "/proc"),
+        ("root = \"/dev\"", "workload.root", "/proc, /sys or /dev"),
+        ("root = \"/run\"", "workload.root", "runtime_directory"),
+        (
+            "root = \"/run/narthex/root\"",
+            "workload.root",
+            "runtime_directory",
+        ),
+        ("tmp_max_bytes = 0", "workload.tmp_max_bytes", "4096"),
+        ("shm_max_bytes = 4095", "workload.shm_max_bytes", "4096"),
+    ] {
+        let error = root(text).unwrap_err();
+        assert_eq!(error.field, field, "{text}");
+        assert!(error.rule.contains(words), "{text}: {error}");
+    }
+    for directory in ["/run", "/var/lib/narthex", "/run/../etc"] {
+        let text = SOUND.replace("command =", "root = \"/rootfs\"\ncommand =");
+        let text = text.replace("\"/run/narthex\"", &format!("{directory:?}"));
+        assert_eq!(
+            Config::parse(&text).unwrap_err().field,
+            "runtime_directory",
+            "{directory}"
+        );
+    }
+}
+
+#[test]
+fn the_workload_itself_is_never_an_operator() {
+    for cids in ["[1]", "[3, 1]", "[4294967295]"] {
+        let error = with("connections = 16", &format!("peer_cids = {cids}")).unwrap_err();
+        assert_eq!(error.field, "gate.peer_cids", "{cids}");
+    }
+    let device = SOUND.replace("nsm = { socket = \"/run/nsm.sock\" }\n", "");
+    let enclave = |text: &str| Config::parse(text).unwrap().check_mode(Mode::Enclave);
+    assert_eq!(enclave(&device), Ok(()));
+    for listen in [
+        "tcp:127.0.0.1:5005",
+        "unix:/run/gate",
+        "hybrid:/run/gate:5005",
+    ] {
+        let text = device.replace("vsock:any:5005", listen);
+        assert_eq!(enclave(&text).unwrap_err().field, "gate.listen", "{listen}");
+        assert_eq!(
+            Config::parse(&text).unwrap().check_mode(Mode::Local),
+            Ok(())
+        );
+    }
+}
+
+#[test]
+fn an_enclave_has_a_root_by_default_and_a_laptop_needs_root_for_one() {
+    let config = Config::parse(SOUND).unwrap();
+    let workload = config.workload.as_ref().unwrap();
+    assert_eq!(workload.effective_root(Mode::Local), None);
+    let default = workload.effective_root(Mode::Enclave);
+    assert_eq!(default, Some(Path::new("/rootfs")));
+    let elsewhere = SOUND
+        .replace("nsm = { socket = \"/run/nsm.sock\" }\n", "")
+        .replace("\"/run/narthex\"", "\"/var/lib/narthex\"");
+    let refused = Config::parse(&elsewhere).unwrap().check_mode(Mode::Enclave);
+    assert_eq!(refused.unwrap_err().field, "runtime_directory");
+    let folder = tempfile::tempdir().unwrap();
+    let with_root = |root: &Path| {
+        let text = SOUND.replace("command =", &format!("root = {root:?}\ncommand ="));
+        Config::parse(&text).unwrap()
+    };
+    let there = with_root(folder.path());
+    assert_eq!(there.check_run(Mode::Local, Privileges::Root), Ok(()));
+    let nobody = Config::parse(
+        &SOUND
+            .replace(
+                "command =",
+                &format!("root = {:?}\ncommand =", folder.path()),
+            )
+            .replace("user = 1000\ngroup = 1000\n", "")
+            .replace("user = 100\ngroup = 100\n", ""),
+    );
+    let error = nobody
+        .unwrap()
+        .check_run(Mode::Local, Privileges::Unprivileged)
+        .unwrap_err();
+    assert_eq!(error.field, "workload.root");
+    assert!(error.rule.contains("needs root"), "{error}");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    for (path, words) in [
+        (folder.path().join("absent"), "cannot be used"),
+        (link, "no link"),
+    ] {
+        let error = with_root(&path).check_run(Mode::Local, Privileges::Root);
+        let error = error.unwrap_err();
+        assert_eq!(error.field, "workload.root");
+        assert!(error.rule.contains(words), "{error}");
+    }
+}
