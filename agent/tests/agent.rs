@@ -234,6 +234,21 @@ async fn the_gate_is_confined_and_started_again_when_it_dies() {
 }
 
 #[tokio::test]
+async fn a_laptop_says_what_an_enclave_would_refuse() {
+    let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
+    let health = scene.read(Action::Health, 1).await;
+    let Some(Value::Count(failed)) = health.value(FieldName::HealthFailedChecks) else {
+        panic!("{health:?}");
+    };
+    // There is no NSM to feed its random numbers, whatever else it lacks.
+    assert!((1..=14).contains(&failed), "{failed}");
+    assert_eq!(
+        health.value(FieldName::HealthHeartbeat),
+        Some(Value::State(State::None))
+    );
+}
+
+#[tokio::test]
 async fn calls_are_refused_each_for_its_own_reason() {
     let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
     let Scene { world, .. } = &scene;
