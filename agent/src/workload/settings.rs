@@ -259,6 +259,21 @@ mod tests {
     }
 
     #[test]
+    fn an_enclave_has_a_root_by_default_and_root_needs_rights() {
+        let users = "user = 5\ngroup = 5";
+        let root = |extra: &str, mode| resolve(extra, mode, Privileges::Root).unwrap().root;
+        let default = PathBuf::from("/rootfs");
+        assert_eq!(root(users, Mode::Enclave), Some(default.clone()));
+        assert_eq!(root(users, Mode::Local), None);
+        let elsewhere = format!("{users}\nroot = \"/image\"");
+        for mode in [Mode::Enclave, Mode::Local] {
+            assert_eq!(root(&elsewhere, mode), Some(PathBuf::from("/image")));
+        }
+        let refused = refusal("root = \"/image\"", Mode::Local, Privileges::Unprivileged);
+        assert_eq!(refused, Some(SettingsError::RootNotPossible));
+    }
+
+    #[test]
     fn temporary_files_stay_when_the_program_is_among_them() {
         let covered = |command: &str| {
             let mut config = config("");
