@@ -85,6 +85,16 @@ fn every_request() -> Vec<Request> {
     ]
 }
 
+/// Where QEMU's module differs from AWS's, which the mock follows. It reads indexes as numbers of 8 bits.
+fn known_difference(request: &Request) -> Option<Response> {
+    let wide = matches!(
+        request,
+        Request::DescribePcr { index } | Request::LockPcr { index } | Request::ExtendPcr { index, .. }
+            if *index > 255
+    ) || matches!(request, Request::LockPcrs { range } if *range > 255);
+    wide.then_some(Response::Error(ErrorCode::InvalidOperation))
+}
+
 /// What must be equal between two NSMs: everything but random bytes and documents.
 fn comparable(response: Response) -> Response {
     match response {
@@ -165,7 +175,14 @@ fn linux_and_the_module_answer_every_request_as_the_mock_does() {
         if let Response::Attestation { document } = &answer {
             documents.push(document.clone());
         }
-        let expected = mock.exchange(request).expect("an answer");
+        let as_mocked = mock.exchange(request).expect("an answer");
+        let expected = match known_difference(request) {
+            Some(difference) => {
+                assert_ne!(difference, as_mocked, "request {number} differs no more");
+                difference
+            }
+            None => as_mocked,
+        };
         assert_eq!(
             comparable(answer),
             comparable(expected),

@@ -57,7 +57,7 @@ fn the_key_service_refuses_what_the_module_states() {
     let claimed = ask("claimed", honest.clone(), Some("stray.toml"), BUNDLE);
     assert_eq!(claimed, "bundle.pcr16_unknown");
     let open = ask("open", honest.clone(), None, BUNDLE);
-    assert_eq!(open, "bundle.pcr16_unknown");
+    assert_eq!(open, "bundle.pcr16_absent");
 
     // Debug mode, another account, another image.
     let mut debug = honest.clone();

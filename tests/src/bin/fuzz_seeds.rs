@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 
 use base64ct::{Base64, Encoding};
 use narthex_agent::ipc::{FromGate, encode};
-use narthex_image::eif;
+use narthex_image::build::{Inputs, WorkloadInput, assemble};
+use narthex_image::recipe::Recipe;
+use narthex_image::tree::Limits;
+use narthex_image::{Sha256Digest, eif};
 use narthex_ledger::mock::MockLog;
 use narthex_ledger::{
     AddCheckpoint, BootId, CurrentEntry, Decision, Digest384, Entry, Evidence, OrderEntry,
@@ -140,6 +143,32 @@ fn main() {
     );
     write_log_seeds(&write);
     write("eif", enclave_images());
+    let root = root_archive(&[("etc/passwd", 0o644), ("bin/tool", 0o755)]);
+    let upper = root_archive(&[
+        ("etc/.wh.passwd", 0o644),
+        ("etc/.wh..wh..opq", 0o644),
+        ("new", 0o600),
+    ]);
+    let blocks = u8::try_from(root.len() / 512).expect("a small archive");
+    write("image_archive", vec![root.clone()]);
+    write(
+        "image_oci",
+        vec![
+            with_first(0, &root),
+            with_first(blocks, &[root.clone(), upper].concat()),
+        ],
+    );
+    let (recipe, manifest) = recipe_and_manifest(root);
+    let page = include_str!("../../../enclave-image/docs/recipe.md");
+    let example = page
+        .split("```")
+        .nth(1)
+        .and_then(|text| text.strip_prefix("toml"));
+    write(
+        "image_recipe",
+        vec![recipe, example.expect("an example").as_bytes().to_vec()],
+    );
+    write("image_manifest", vec![manifest]);
 }
 
 /// Enclave images, and the signature section of the image that the target `eif` has too.
@@ -168,6 +197,68 @@ fn enclave_images() -> Vec<Vec<u8>> {
         with_first(0, &signed),
         with_first(1, section),
     ]
+}
+
+/// A root file system of these small programs, with links of both kinds.
+fn root_archive(files: &[(&str, u32)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    for (path, mode) in files {
+        header.set_size(TINY_PROGRAM.len() as u64);
+        header.set_mode(*mode);
+        archive
+            .append_data(&mut header, path, TINY_PROGRAM)
+            .expect("memory");
+        header.set_size(0);
+        for (kind, ending) in [
+            (tar::EntryType::Symlink, "-link"),
+            (tar::EntryType::Link, "-too"),
+        ] {
+            let mut link = header.clone();
+            link.set_entry_type(kind);
+            archive
+                .append_link(&mut link, format!("{path}{ending}"), path)
+                .expect("memory");
+        }
+    }
+    archive.into_inner().expect("memory")
+}
+
+/// The head of a static ELF program for x86-64 with one empty segment.
+const TINY_PROGRAM: &[u8] = &{
+    let mut program = [0; 120];
+    let head = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0";
+    let mut index = 0;
+    while index < head.len() {
+        program[index] = head[index];
+        index += 1;
+    }
+    program[32] = 64; // Where segments are described,
+    program[54] = 56; // how long a description is,
+    program[56] = 1; // and how many there are.
+    program[64] = 1;
+    program
+};
+
+/// A recipe whose workload is `archive`, and the manifest of its image.
+fn recipe_and_manifest(archive: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    let digest = Sha256Digest::of(&archive);
+    let text = format!(
+        "schema = 1\n[image]\nname = \"seed\"\nversion = \"1\"\narchitecture = \"x86_64\"\n\
+         [kernel]\nfile = \"k\"\nsha256 = \"{digest}\"\nmodules = [{{ file = \"nsm.ko\", sha256 = \"{digest}\" }}]\n\
+         [agent]\nprogram = \"a\"\nsha256 = \"{digest}\"\n\
+         [workload]\narchive = \"r\"\nsha256 = \"{digest}\"\nruntimes = []\n[toolchain]\nrustc = \"1\"\n\
+         [settings.workload]\ncommand = \"/bin/tool\"\nuser = 1\ngroup = 1\n"
+    );
+    let inputs = Inputs {
+        kernel: b"kernel".to_vec(),
+        modules: Vec::new(),
+        agent: TINY_PROGRAM.to_vec(),
+        workload: WorkloadInput::Archive(archive),
+    };
+    let recipe = Recipe::parse(&text).expect("a recipe");
+    let built = assemble(&recipe, inputs, &|_| Ok(()), &Limits::DEFAULT).expect("an image");
+    (text.into_bytes(), built.manifest.to_json().into_bytes())
 }
 
 /// A small log with an entry of some kinds, and everything that can be asked about it.

@@ -91,10 +91,23 @@ impl Lab {
 
     /// Makes a key at the service, or its next version, and returns the commitment.
     pub fn key(&self, operation: &str, name: &str) -> String {
-        let said = self.keys(&[operation, name, "--json"]);
-        let answer: serde_json::Value = serde_json::from_str(&said.done()).expect("JSON");
-        let commitment = find(&answer, "commitment");
-        commitment.expect("a commitment in the answer").to_owned()
+        commitment_of(&self.keys(&[operation, name, "--json"]).done())
+    }
+
+    /// Makes a key of a file's bytes at the service, which Alice approves, and returns the commitment.
+    pub fn import_key(&self, name: &str, file: &str) -> String {
+        let (order, kim) = (format!("import-{name}.order.toml"), self.people.file("kim"));
+        let import = [
+            "keys", "import", name, "--secret", file, "--policy", "policy",
+        ];
+        let asks = ["--as", "kim", "--key", &kim, "--write-order", &order];
+        self.narthex(&[&import[..], &asks].concat()).done();
+        let key = self.people.file("alice");
+        self.narthex(&["order", "approve", &order, "--as", "alice", "--key", &key])
+            .done();
+        let service = self.administration();
+        let made = ["--service", &service, "--order", &order, "--json"];
+        commitment_of(&self.narthex(&[&import[..], &made].concat()).done())
     }
 
     /// The last file of a folder by name, without signatures.
@@ -170,6 +183,12 @@ pub fn key_rule(name: &str, releases: &[&str], commitments: &[(u32, &str)]) -> S
         releases.join(", "),
         commitments.join(", ")
     )
+}
+
+fn commitment_of(answer: &str) -> String {
+    let answer: serde_json::Value = serde_json::from_str(answer).expect("JSON");
+    let commitment = find(&answer, "commitment");
+    commitment.expect("a commitment in the answer").to_owned()
 }
 
 /// The first text under `name`, at any depth.

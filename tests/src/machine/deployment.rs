@@ -2,12 +2,16 @@
 
 use std::fs;
 
+use narthex_channel::diagnostics::{FieldName, State, Value};
+use narthex_policy::Action;
+
 use super::image::{AgentSettings, BuiltImage, ImagePlan};
 use super::place::Places;
 use super::tools::Tools;
 use super::{BootPlan, Machine, Way};
+use crate::lab::agent::Reachable;
 use crate::lab::policy::key_rule;
-use crate::lab::process::Process;
+use crate::lab::process::{Process, await_true};
 use crate::lab::{KEY, Lab, Setup};
 
 /// A lab, its signer, and the image that it runs.
@@ -122,6 +126,12 @@ impl Deployment {
         Machine::boot_in(places, &self.tools, &narthex, self.lab.folder(), name, plan)
     }
 
+    /// Waits until the key service has released the lab's key this often, to anybody.
+    pub fn await_released(&mut self, times: usize) {
+        let service = self.lab.service.as_mut().expect("a service");
+        service.await_texts(&format!("released key=\"{KEY}\""), times);
+    }
+
     /// What the signer said.
     #[must_use]
     pub fn signer_log(&self) -> String {
@@ -130,6 +140,14 @@ impl Deployment {
 }
 
 impl Lab {
+    /// Waits until the agent says that it is in this state.
+    pub fn await_health(&self, agent: &impl Reachable, state: State) {
+        await_true(&format!("{state:?}"), || {
+            let health = self.read(agent, Action::Health);
+            health.value(FieldName::HealthState) == Some(Value::State(state))
+        });
+    }
+
     /// Approves the manifest of an image as Bob and Carol, and writes and signs the release.
     pub fn release_image(&self, image: &BuiltImage) {
         let manifest = image.manifest.display().to_string();

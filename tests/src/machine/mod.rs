@@ -185,14 +185,6 @@ impl Machine {
         self
     }
 
-    /// Waits until the workload has what it needs, too.
-    #[must_use]
-    pub fn with_keys(self) -> Self {
-        let mut machine = self.serving();
-        machine.qemu.await_text("keys were received");
-        machine
-    }
-
     /// Waits for a boot status without a code.
     pub fn await_stage(&mut self, stage: Stage) {
         self.await_status(BootStatus {
@@ -332,9 +324,10 @@ fn qemu_arguments(tools: &Tools, device: &Path, module_id: &str, plan: &BootPlan
     ]
     .map(str::to_owned)
     .into();
-    // Under load, Linux cannot measure the frequency of an emulated processor, and distrusts its clock for good.
-    let frequency = processor_khz().map(|khz| format!("tsc_early_khz={khz}"));
-    let append = [frequency.unwrap_or_default(), plan.append.clone()].join(" ");
+    // Under load, Linux cannot measure the frequency of an emulated processor, finds that it goes wrong, and distrusts
+    // its clock for good.
+    let frequency = processor_khz().map(|khz| format!("tsc_early_khz={khz} "));
+    let append = frequency.unwrap_or_default() + "tsc=reliable " + &plan.append;
     words.extend(["-append".to_owned(), append.trim().to_owned()]);
     if let Some(clock) = &plan.clock {
         words.extend(["-rtc".to_owned(), format!("base={clock}")]);
