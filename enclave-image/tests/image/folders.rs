@@ -73,8 +73,7 @@ fn only_what_is_listed_comes_along() {
     );
     let built = place.build("\"/app/**\"").unwrap();
     assert!(file(&built, "/app/lib/data").is_some() && file(&built, "/notes.txt").is_none());
-    let mut draft = Draft::default();
-    draft.workload = "exclude = [\"/app/lib\"]\n".into();
+    let draft = Draft::workload("exclude = [\"/app/lib\"]\n");
     let built = place.build_with(&draft, "\"/app/**\"").unwrap();
     assert!(file(&built, "/app/lib/data").is_none());
 }

@@ -223,10 +223,12 @@ fn comparing_names_the_input_that_changed() {
     );
 }
 
+type Change = fn(&mut Manifest);
+
 #[test]
 fn every_field_is_compared() {
     let manifest = example();
-    let changes: [(Part, fn(&mut Manifest)); 15] = [
+    let changes: [(Part, Change); 15] = [
         (Part::Release, |manifest| manifest.name.push('x')),
         (Part::Release, |manifest| manifest.version.push('x')),
         (Part::Recipe, |manifest| {

@@ -203,6 +203,9 @@ fn enclave_images() -> Vec<Vec<u8>> {
 fn root_archive(files: &[(&str, u32)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     for (path, mode) in files {
         header.set_size(TINY_PROGRAM.len() as u64);
         header.set_mode(*mode);
