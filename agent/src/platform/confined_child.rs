@@ -360,9 +360,18 @@ impl Limits {
         lower(Resource::RLIMIT_CORE, 1)?;
         lower(Resource::RLIMIT_NOFILE, open_files)?;
         match processes {
-            Some(processes) => lower(Resource::RLIMIT_NPROC, processes),
+            Some(processes) => set(Resource::RLIMIT_NPROC, processes),
             None => Ok(()),
         }
+    }
+}
+
+/// Sets both limits to `wanted`, which root may do above the present hard limit (a kernel's first process has half of
+/// all threads); otherwise as [`lower`].
+fn set(resource: Resource, wanted: u64) -> Result<(), Errno> {
+    match setrlimit(resource, wanted, wanted) {
+        Err(Errno::EPERM) => lower(resource, wanted),
+        result => result,
     }
 }
 

@@ -325,7 +325,11 @@ mod tests {
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .collect();
             names.sort();
-            (names, sees_secret(), Path::new("/run/narthex/keys").is_dir())
+            (
+                names,
+                sees_secret(),
+                Path::new("/run/narthex/keys").is_dir(),
+            )
         });
         assert_eq!(names, ["dev", "proc", "run", "tmp"]);
         assert!(!secret && keys);

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::measures::{ConfinementMeasure, MeasureSet};
 
-/// The kernel's usual weight: as much processor time as the agent's group, when both want all of it. Without
+/// The kernel's usual weight, beside the agent's group, which process 1 gives more. Without
 /// groups every process has the same, and a workload with a thousand of them nearly everything.
 const WEIGHT: &str = "100";
 

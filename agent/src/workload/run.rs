@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::cgroup::{ControlGroup, ControlGroupUsage};
+use super::cgroup::{ControlGroup, ControlGroupLimits, ControlGroupUsage};
 use super::exit::{ExitKind, LaunchStep};
 use super::handle::{Permission, WorkloadError};
 use super::key_files::{KeyDirectory, KeyFile};
@@ -110,7 +110,7 @@ impl Run {
             let kill_switch = group.kill_switch().map_err(at_group)?;
             files.add(Descriptor::ControlGroupKill, kill_switch.into());
         }
-        let order = launch_order(settings, group.as_ref(), &files);
+        let order = launch_order(settings, limits, group.as_ref(), &files);
         let at_shepherd = |error: io::Error| failed(LaunchStep::Shepherd, &error);
         let (shepherd, control) = start_shepherd(settings, &order, files).map_err(at_shepherd)?;
         let mut run = Self {
@@ -387,11 +387,19 @@ fn refuse_unlimited(
 
 fn launch_order(
     settings: &WorkloadSettings,
+    limits: ControlGroupLimits,
     group: Option<&ControlGroup>,
     files: &Files,
 ) -> LaunchOrder {
     let config = &settings.config;
     let group_measures = group.map(ControlGroup::measures).unwrap_or_default();
+    // Where the control group limits processes, that limit is the one to be hit: it is counted.
+    let processes = match limits.pids_max {
+        Some(limit) if group_measures.contains(ConfinementMeasure::ProcessLimit) => {
+            settings.processes.map(|_| limit.saturating_mul(2))
+        }
+        _ => settings.processes,
+    };
     let bytes = |path: &Path| ByteVec::from(path.as_os_str().as_bytes().to_vec());
     let group_place = group.map(|group| bytes(group.directory()));
     LaunchOrder {
@@ -413,7 +421,7 @@ fn launch_order(
         keys_place: bytes(&settings.keys_place),
         cover_temporary_files: settings.cover_temporary_files,
         open_files: settings.open_files,
-        processes: settings.processes,
+        processes,
         control_group_measures: group_measures.bits(),
         control_group_place: group_place,
         tolerant: settings.tolerant,
