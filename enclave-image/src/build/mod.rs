@@ -215,8 +215,7 @@ fn workload_ramdisk(root: &Tree, agent_toml: &str, limits: &Limits) -> Result<Tr
     let settings = Entry::file(Attributes::root(0o444), agent_toml.as_bytes());
     tree.insert(root::own_path("narthex/agent.toml")?, settings, limits)?;
     for (path, entry) in root.iter() {
-        let path = root::own_path(&format!("rootfs/{}", path.relative()))?;
-        tree.insert(path, entry.clone(), limits)?;
+        tree.insert(path.under("rootfs"), entry.clone(), limits)?;
     }
     Ok(tree)
 }

@@ -21,8 +21,8 @@ const LINK: u32 = 0o120_000;
 /// Ends an archive.
 const TRAILER: &str = "TRAILER!!!";
 
-/// Writes the entries of `tree`, each path below `prefix` (empty, or ending with `/`), as a newc archive.
-/// Whoever gives a prefix has its directory in the tree or in an earlier ramdisk.
+/// Writes the entries of `tree` as a newc archive. Its length is a multiple of four, so that a plain
+/// archive may follow a plain one.
 ///
 /// # Errors
 ///

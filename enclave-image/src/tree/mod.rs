@@ -196,6 +196,11 @@ impl Tree {
     }
 
     fn add_parents(&mut self, path: &TreePath, limits: &Limits) -> Result<(), Refusal> {
+        // What is above a directory that is here are directories too.
+        let parent = path.parent().and_then(|parent| self.entries.get(&parent));
+        if parent.is_some_and(Entry::is_directory) {
+            return Ok(());
+        }
         for parent in path.parents() {
             match self.entries.get(&parent) {
                 Some(entry) if entry.is_directory() => {}
@@ -310,16 +315,22 @@ impl Tree {
     pub fn resolve(&self, path: &TreePath) -> Option<(TreePath, &Entry)> {
         let mut path = path.clone();
         for _ in 0..40 {
-            let link = path.parents().chain([path.clone()]).find_map(|step| {
-                match self.entries.get(&step).map(|entry| &entry.kind) {
-                    Some(Kind::Link(target)) => Some((step, target)),
-                    _ => None,
-                }
-            });
-            match link {
-                None => return self.entries.get(&path).map(|entry| (path.clone(), entry)),
-                Some((step, target)) => path = path.through_link(&step, target)?,
-            }
+            // Above an entry that is here are directories only; above one that is not may be a link.
+            let link = match self.entries.get(&path) {
+                Some(Entry {
+                    kind: Kind::Link(target),
+                    ..
+                }) => (path.clone(), target),
+                Some(entry) => return Some((path, entry)),
+                None => path
+                    .parents()
+                    .find_map(|step| match &self.entries.get(&step)?.kind {
+                        Kind::Link(target) => Some((step, target)),
+                        Kind::Directory | Kind::File(_) => None,
+                    })?,
+            };
+            let (step, target) = link;
+            path = path.through_link(&step, target)?;
         }
         None
     }

@@ -117,6 +117,12 @@ impl TreePath {
         Self::parse(&format!("/{}/{name}", self.0), PathRule::Absolute)
     }
 
+    /// The same path with `directory` before it, which is the builder's own and for which every path
+    /// leaves room.
+    pub(crate) fn under(&self, directory: &str) -> Self {
+        Self(format!("{directory}/{}", self.0))
+    }
+
     /// Whether it lies in `directory` or deeper.
     #[must_use]
     pub fn is_below(&self, directory: &Self) -> bool {

@@ -56,7 +56,12 @@ fn paths_that_lead_out_or_deceive() {
     ] {
         refused(&with([Item::file(path, "")]), "tree.path");
     }
-    refused(&with([Item::file(&"a/".repeat(2041), "")]), "tree.path");
+    let long = |rest: usize| format!("{}/", "n".repeat(255)).repeat(15) + &"n".repeat(rest);
+    assert_eq!(long(240).len(), 4080);
+    Draft::default()
+        .build(&with([Item::file(&long(240), "")]))
+        .unwrap();
+    refused(&with([Item::file(&long(241), "")]), "tree.path");
     refused(&with([Item::file(&"a".repeat(256), "")]), "tree.path");
     Draft::default()
         .build(&with([Item::file(&"a".repeat(255), "")]))

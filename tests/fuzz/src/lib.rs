@@ -66,11 +66,17 @@ pub fn check_tree(tree: &Tree) {
     assert!(tree.len() <= SMALL.entries && tree.bytes() <= SMALL.bytes);
     for (path, _) in tree.iter() {
         let names = path.relative().split('/');
-        assert!(names.clone().all(|name| !matches!(name, "" | "." | "..")), "{path:?}");
+        assert!(
+            names.clone().all(|name| !matches!(name, "" | "." | "..")),
+            "{path:?}"
+        );
         let mut parent = path.parent();
         while let Some(path) = parent {
             let entry = tree.get(&path).expect("a parent");
-            assert!(matches!(entry.kind, Kind::Directory), "{path:?} is no directory");
+            assert!(
+                matches!(entry.kind, Kind::Directory),
+                "{path:?} is no directory"
+            );
             parent = path.parent();
         }
         let _ = tree.resolve(path);
@@ -101,7 +107,9 @@ pub fn oci_image(layers: &[&[u8]]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        archive.append_data(&mut header, name, content).expect("memory");
+        archive
+            .append_data(&mut header, name, content)
+            .expect("memory");
     };
     let mut digests = std::collections::BTreeSet::new();
     let mut blob = |kind: &str, content: &[u8]| {
@@ -110,7 +118,9 @@ pub fn oci_image(layers: &[&[u8]]) -> Vec<u8> {
             add(&format!("blobs/sha256/{digest}"), content);
         }
         let size = content.len();
-        format!(r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{digest}","size":{size}}}"#)
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.{kind}","digest":"sha256:{digest}","size":{size}}}"#
+        )
     };
     let diff_ids: Vec<_> = layers
         .iter()
@@ -121,9 +131,18 @@ pub fn oci_image(layers: &[&[u8]]) -> Vec<u8> {
         diff_ids.join(",")
     );
     let configuration = blob("config.v1+json", configuration.as_bytes());
-    let layers: Vec<_> = layers.iter().map(|layer| blob("layer.v1.tar", layer)).collect();
-    let manifest = format!(r#"{{"config":{configuration},"layers":[{}]}}"#, layers.join(","));
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|layer| blob("layer.v1.tar", layer))
+        .collect();
+    let manifest = format!(
+        r#"{{"config":{configuration},"layers":[{}]}}"#,
+        layers.join(",")
+    );
     let manifest = blob("manifest.v1+json", manifest.as_bytes());
-    add("index.json", format!(r#"{{"manifests":[{manifest}]}}"#).as_bytes());
+    add(
+        "index.json",
+        format!(r#"{{"manifests":[{manifest}]}}"#).as_bytes(),
+    );
     archive.into_inner().expect("memory")
 }

@@ -24,6 +24,11 @@ fuzz_target!(|data: &[u8]| {
     };
     if let Ok(image) = oci::read("fuzz.tar", &archive, Architecture::X86_64, &SMALL) {
         check_tree(&image.tree);
-        assert!(image.tree.iter().all(|(path, _)| !path.name().starts_with(".wh.")));
+        assert!(
+            image
+                .tree
+                .iter()
+                .all(|(path, _)| !path.name().starts_with(".wh."))
+        );
     }
 });

@@ -10,7 +10,9 @@ fuzz_target!(|data: &[u8]| {
     };
     if let Err(refusals) = Recipe::parse(text) {
         assert!(
-            refusals.iter().all(|refusal| !refusal.to_string().contains('\n')),
+            refusals
+                .iter()
+                .all(|refusal| !refusal.to_string().contains('\n')),
             "one line each"
         );
     }
