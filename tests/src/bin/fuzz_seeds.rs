@@ -128,6 +128,10 @@ fn main() {
         ],
     );
     write(
+        "machine_documents",
+        vec![include_bytes!("../../../nsm/tests/machine/unsigned-1.bin").to_vec()],
+    );
+    write(
         "agent_ipc",
         vec![
             encode(&FromGate::Opened {

@@ -1,10 +1,12 @@
 //! R17, R55, R56: which roots are trusted, and how the others are called.
 
+use narthex_nsm::mock::machine::{MachineSigner, UnsignedDocument};
 use narthex_nsm::mock::mint::{DevelopmentAuthority, DocumentRecipe};
-use narthex_nsm::mock::{MockConfig, MockNsm};
+use narthex_nsm::mock::{ManualClock, MockConfig, MockNsm};
 use narthex_nsm::{AttestationRequest, Nsm};
 use narthex_verifier::{
-    AnchorKind, AttestationDocument, CheckId, Outcome, TrustAnchors, VerificationContext,
+    AnchorKind, AttestationDocument, CheckId, Digest384, Expectations, Outcome, TrustAnchors,
+    VerificationContext,
 };
 
 use crate::support::{NOW, NOW_MILLIS, anchors, correct, only_failure};
@@ -107,4 +109,40 @@ fn what_is_no_root_is_no_anchor() {
     let mut trailing = minted.chain.cabundle[0].clone();
     trailing.push(0);
     assert_eq!(error(&trailing), "anchor.not_a_certificate");
+}
+
+/// What QEMU's NSM said, captured; `nsm/docs/machine-signing.md`.
+const OF_A_MACHINE: &[u8] = include_bytes!("../../../nsm/tests/machine/unsigned-1.bin");
+
+#[test]
+fn r56_a_machines_document_is_accepted_once_it_is_signed_and_only_under_its_root() {
+    let unsigned = AttestationDocument::parse(OF_A_MACHINE).unwrap_err();
+    assert_eq!(unsigned.reason(), CheckId::CoseAlgorithm);
+
+    let authority = DevelopmentAuthority::insecure_fixed();
+    let signer = MachineSigner::new(authority.clone(), ManualClock::new(NOW_MILLIS));
+    let bytes = signer.sign(OF_A_MACHINE).unwrap();
+    assert_eq!(
+        judged_by_aws_root(&bytes).reason(),
+        CheckId::ChainDevelopmentRoot
+    );
+    if !cfg!(feature = "dev-root") {
+        return;
+    }
+    let said = UnsignedDocument::parse(OF_A_MACHINE).unwrap();
+    let [pcr0, pcr1, pcr2] = [0, 1, 2].map(|index| Digest384::new(said.pcrs[index].1));
+    let expectations = Expectations::builder()
+        .image(pcr0, pcr1, pcr2)
+        .build()
+        .unwrap();
+    let parsed = AttestationDocument::parse(&bytes).unwrap();
+    TrustAnchors::from_root_certificate(authority.root_certificate())
+        .unwrap()
+        .verify_and_appraise(
+            &parsed,
+            &expectations,
+            NOW,
+            &mut VerificationContext::default(),
+        )
+        .unwrap();
 }

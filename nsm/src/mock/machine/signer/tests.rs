@@ -9,7 +9,9 @@ use super::*;
 use crate::mock::clock::ManualClock;
 use crate::mock::fault::FaultKind;
 use crate::mock::server::{Server, ServerLimits};
+use crate::nsm::{MAX_RESPONSE_BYTES, Response};
 use crate::own_document;
+use crate::wire::encode_response;
 
 const CAPTURED: &[u8] = include_bytes!("../../../../tests/machine/unsigned-1.bin");
 const NOW: u64 = 1_785_785_775_857;
@@ -59,6 +61,21 @@ fn the_machine_says_what_and_the_signer_says_when() {
     ] {
         assert!(document.windows(field.len()).any(|window| window == field));
     }
+}
+
+#[test]
+fn the_longest_document_fits_into_the_answer() {
+    let (signer, _) = signer();
+    let unsigned = UnsignedDocument {
+        pcrs: (0..32).map(|index| (index, [7; 48])).collect(),
+        public_key: Some(vec![1; 1024]),
+        user_data: Some(vec![2; 1024]),
+        nonce: Some(vec![3; 1024]),
+        ..UnsignedDocument::parse(CAPTURED).unwrap()
+    };
+    let document = signer.mint(unsigned, &Misbehaviour::default());
+    let answer = encode_response(&Response::Attestation { document });
+    assert!((8000..MAX_RESPONSE_BYTES).contains(&answer.len()));
 }
 
 #[test]
