@@ -30,10 +30,10 @@ const CONTROL_PORT: u32 = 7002;
 fn main() -> ExitCode {
     if std::process::id() == 1 {
         // Process 1 must not end: whatever goes wrong is said, and then the machine does.
-        let error = console::open().and_then(|()| match monitor::has_agent() {
+        let error = match monitor::has_agent() {
             true => monitor::become_agent(),
-            false => handout::serve(),
-        });
+            false => console::open().and_then(|()| handout::serve()),
+        };
         console::end(&error);
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();

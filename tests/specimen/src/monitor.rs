@@ -1,4 +1,4 @@
-//! What the agent's processes occupy, seen from beside the agent.
+//! The agent's processes, seen from beside the agent: what they occupy, and what becomes of it when one is killed.
 //!
 //! Process 1 starts a child that stays, and then becomes the agent. The child sees what nobody sees in an image
 //! that ships: all of `/proc`.
@@ -11,8 +11,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use vsock::VsockStream;
 
+use crate::workload::number;
 use crate::{CONTROL_PORT, line};
 
 /// The agent to become.
@@ -30,9 +33,21 @@ pub(crate) fn become_agent() -> io::Result<Infallible> {
     Err(Command::new(AGENT).arg0("/init").exec())
 }
 
-/// Answers each connection with a line for each process.
+/// Answers `list` with a line for each process, and `kill ID NUMBER` with nothing.
 pub(crate) fn serve() -> io::Result<()> {
-    Err(line::serve(&line::listen(CONTROL_PORT)?, tell))
+    Err(line::serve(&line::listen(CONTROL_PORT)?, obey))
+}
+
+fn obey(mut stream: VsockStream) -> io::Result<()> {
+    let line = line::read(&mut stream)?.unwrap_or_default();
+    let words: Vec<&str> = line.split(' ').collect();
+    match words.as_slice() {
+        ["kill", id, signal] => {
+            let signal = Signal::try_from(number::<i32>(signal)?)?;
+            Ok(kill(Pid::from_raw(number(id)?), signal)?)
+        }
+        _ => tell(stream),
+    }
 }
 
 fn tell(mut stream: VsockStream) -> io::Result<()> {
@@ -48,7 +63,7 @@ fn tell(mut stream: VsockStream) -> io::Result<()> {
     stream.write_all(lines.as_bytes())
 }
 
-/// `ID rss=KIB pss=KIB NAME ARGUMENTS`. Kernel threads have no memory of their own, and no line.
+/// `ID rss=KIB NAME ARGUMENTS`. Kernel threads have no memory of their own, and no line.
 fn one(id: &str, lines: &mut String) -> io::Result<()> {
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
     let field = |text: &str, name: &str| {
@@ -58,15 +73,10 @@ fn one(id: &str, lines: &mut String) -> io::Result<()> {
     let Some(resident) = field(&status, "VmRSS:") else {
         return Ok(());
     };
-    let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
-    let proportional = field(&rollup, "Pss:").unwrap_or_else(|| "-".to_owned());
     let name = field(&status, "Name:").unwrap_or_default();
     let arguments = fs::read(format!("/proc/{id}/cmdline"))?;
     let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
     // Writing to a `String` does not fail.
-    let _ = writeln!(
-        lines,
-        "{id} rss={resident} pss={proportional} {name} {arguments}"
-    );
+    let _ = writeln!(lines, "{id} rss={resident} {name} {arguments}");
     Ok(())
 }

@@ -18,13 +18,18 @@
 pub mod deployment;
 pub mod handout;
 pub mod image;
+pub mod monitor;
 pub mod parent;
 pub mod place;
 pub mod tools;
 pub mod workload;
 
 use std::fs;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use narthex_agent::init::code::BootCode;
 use narthex_agent::init::status::{BootStatus, Stage};
@@ -159,7 +164,7 @@ impl Machine {
             folder,
             &format!("{name}-qemu"),
             &tools.qemu(),
-            &qemu_arguments(tools, &device, &module_id, plan),
+            &qemu_arguments(tools, &socket, &module_id, plan),
         );
         Self {
             qemu,
@@ -212,6 +217,16 @@ impl Machine {
     #[must_use]
     pub fn console(&self) -> String {
         self.qemu.log()
+    }
+
+    /// Types at the console, as a parent could that has one.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn type_at_console(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut console = UnixStream::connect(self.socket.with_extension("console"))?;
+        console.write_all(bytes)
     }
 
     /// Waits for the end of the machine, which it has to find by itself.
@@ -285,7 +300,11 @@ impl Reachable for Machine {
     }
 }
 
-fn qemu_arguments(tools: &Tools, device: &Path, module_id: &str, plan: &BootPlan) -> Vec<String> {
+fn qemu_arguments(tools: &Tools, socket: &Path, module_id: &str, plan: &BootPlan) -> Vec<String> {
+    let device = socket.with_extension("device");
+    let console = socket.with_extension("console");
+    let name = socket.file_stem().expect("a name").to_string_lossy();
+    let log = socket.with_file_name(format!("{name}-qemu.log"));
     let (instance, _) = module_id.split_once("-enc").expect("an id of AWS's shape");
     let mut machine = format!(
         "nitro-enclave,vsock=vsock,id={module_id},parent-role={},parent-id={instance}",
@@ -314,8 +333,15 @@ fn qemu_arguments(tools: &Tools, device: &Path, module_id: &str, plan: &BootPlan
         "-nodefaults",
         "-no-user-config",
         "-nographic",
+        "-chardev",
+        // Somebody may type at it; what comes out of it goes where everything goes that QEMU says.
+        &format!(
+            "socket,id=console,path={},server=on,wait=off,logfile={},logappend=on",
+            console.display(),
+            log.display()
+        ),
         "-serial",
-        "stdio",
+        "chardev:console",
         "-no-reboot",
         "-L",
         &tools.firmware().display().to_string(),
@@ -325,23 +351,17 @@ fn qemu_arguments(tools: &Tools, device: &Path, module_id: &str, plan: &BootPlan
     .map(str::to_owned)
     .into();
     // Under load, Linux cannot measure the frequency of an emulated processor, finds that it goes wrong, and distrusts
-    // its clock for good.
-    let frequency = processor_khz().map(|khz| format!("tsc_early_khz={khz} "));
-    let append = frequency.unwrap_or_default() + "tsc=reliable " + &plan.append;
+    // its clock for good. And QEMU's machine has no keyboard controller, by which the image restarts on Nitro.
+    let append = format!(
+        "tsc_early_khz={} tsc=reliable reboot=t {}",
+        tools.tsc_khz(),
+        plan.append
+    );
     words.extend(["-append".to_owned(), append.trim().to_owned()]);
     if let Some(clock) = &plan.clock {
         words.extend(["-rtc".to_owned(), format!("base={clock}")]);
     }
     words
-}
-
-/// The frequency of this computer's processor, which QEMU's emulated counter has.
-fn processor_khz() -> Option<u64> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("cpu MHz"))?;
-    let (_, value) = line.split_once(':')?;
-    let (mega, kilo) = value.trim().split_once('.')?;
-    Some(mega.parse::<u64>().ok()? * 1000 + kilo.get(..3)?.parse::<u64>().ok()?)
 }
 
 /// Starts a program that ends with this process, however this process ends.
@@ -357,6 +377,24 @@ fn module_id(folder: &Path, name: &str) -> String {
     let text = format!("{} {name}", folder.display());
     let digest = hex::encode(narthex_nsm::mock::mint::measurement_of(text.as_bytes()));
     format!("i-{}-enc{}", &digest[..17], &digest[17..33])
+}
+
+/// Runs something for each case, two at a time; the first failure is a failure of all.
+pub fn each<T: Send>(cases: impl IntoIterator<Item = T, IntoIter: Send>, run: impl Fn(T) + Sync) {
+    let cases = Mutex::new(cases.into_iter());
+    let next = || cases.lock().ok()?.next();
+    let all = || {
+        while let Some(case) = next() {
+            run(case);
+        }
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(all);
+        all();
+        if let Err(panic) = other.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }
 
 impl BootPlan {

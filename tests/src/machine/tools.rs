@@ -2,6 +2,10 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::lab::process::Said;
+use crate::lab::programs::SHIPPED_VARIABLE;
 
 /// Folder of QEMU, the vsock device, the firmware and the kernel.
 pub const VARIABLE: &str = "NARTHEX_MACHINE";
@@ -9,8 +13,6 @@ pub const VARIABLE: &str = "NARTHEX_MACHINE";
 pub const REQUIRED: &str = "NARTHEX_REQUIRE_MACHINE";
 /// Folder of the static programs that only go into images: the specimen.
 pub const IMAGE_PROGRAMS_VARIABLE: &str = "NARTHEX_IMAGE_PROGRAMS";
-/// Folder of the programs as they ship: the agent.
-const SHIPPED_VARIABLE: &str = super::super::lab::programs::SHIPPED_VARIABLE;
 
 /// Everything that a virtual machine needs and that is not in the repository.
 #[derive(Clone, Debug)]
@@ -71,6 +73,16 @@ impl Tools {
     #[must_use]
     pub fn kernel(&self) -> PathBuf {
         self.folder.join("bzImage")
+    }
+
+    /// The frequency of this computer's time-stamp counter, which QEMU's emulated one has.
+    #[must_use]
+    pub fn tsc_khz(&self) -> &str {
+        static MEASURED: OnceLock<String> = OnceLock::new();
+        MEASURED.get_or_init(|| {
+            let said = Said::by::<&str>(&self.folder, &self.folder.join("tsc-khz"), &[]);
+            said.done().trim().to_owned()
+        })
     }
 
     /// The program that tests put into images.
