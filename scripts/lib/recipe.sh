@@ -55,3 +55,22 @@ def image(path):
     return [subject["digest"] for subject in statement["subject"]], statement["predicate"]["measurements"]
 sys.exit(image(sys.argv[1]) != image(sys.argv[2]))' "$1" "$2"
 }
+
+# Puts PROJECT, LOG and reviewers in the place of a recipe's example keys, in the file itself.
+recipe_trust() { # RECIPE PROJECT LOG NAME=PUBLIC-KEY-FILE...
+    python3 -c '
+import json, re, sys
+recipe, project, log, *reviewers = sys.argv[1:]
+with open(recipe, encoding="utf-8") as file:
+    text = file.read()
+begin = text.index("# EXAMPLE KEYS.")
+end = text.index("# CID 3 is the parent")
+trust = f"[settings.trust]\nproject = {json.dumps(project)}\nthreshold = 2\nminimum_bundle_version = 2\nlog = {json.dumps(log)}\n\n"
+for reviewer in reviewers:
+    name, _, path = reviewer.partition("=")
+    with open(path, encoding="utf-8") as file:
+        key = " ".join(file.read().split()[:2])
+    trust += f"[[settings.trust.reviewer]]\nname = {json.dumps(name)}\nkeys = [{json.dumps(key)}]\n\n"
+with open(recipe, "w", encoding="utf-8") as file:
+    file.write(text[:begin] + trust + text[end:])' "$@"
+}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What scripts/demo and scripts/restore-drill share: programs, a temporary folder, processes that end with the script, and
 # the words. Sourced, with the script's arguments; ends up in the folder.
 set -Eeuo pipefail
