@@ -232,6 +232,12 @@ fn no_part_of_the_agent_is_killed_without_notice() {
     // The gate: another one takes its place.
     let gate = part(&machine, "--confined gate");
     machine.signal_inmate(&gate, Signal::SIGKILL);
+    // In the meantime nobody else gets its place.
+    let taken = machine.specimen().try_to("bind 5005");
+    assert_eq!(
+        taken,
+        Err("Address already in use (os error 98)".to_owned())
+    );
     await_true("another gate", || {
         lab.read(&machine, Action::Health)
             .value(FieldName::HealthGateRestarts)

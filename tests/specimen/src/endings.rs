@@ -11,12 +11,12 @@ use nix::unistd::Pid;
 
 use crate::local_socket;
 
-/// Ends by a segmentation fault.
+/// Ends by a segmentation fault. Rust's own handler takes the first and makes room for the next.
 pub(crate) fn crash() -> io::Result<String> {
-    kill(Pid::this(), Signal::SIGSEGV)?;
-    // The signal may come to another thread first.
-    thread::sleep(Duration::from_secs(60));
-    Ok(String::new())
+    loop {
+        kill(Pid::this(), Signal::SIGSEGV)?;
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Takes memory, and uses it, until it is killed.
@@ -48,13 +48,15 @@ pub(crate) fn plant(file: &str) -> io::Result<String> {
     let secrets = Secrets::read(file)?;
     // Many copies, so that some of it is on the heap and in the page cache.
     let memory = vec![secrets.of("memory")?; 1000];
-    fs::write("/proc/self/comm", secrets.of("process")?)?;
-    thread::Builder::new()
-        .name(secrets.of("thread")?)
-        .spawn(move || {
-            thread::sleep(Duration::from_secs(3600));
-            drop(memory);
-        })?;
+    for place in ["process", "thread"] {
+        let memory = memory.clone();
+        thread::Builder::new()
+            .name(secrets.of(place)?)
+            .spawn(move || {
+                thread::sleep(Duration::from_secs(3600));
+                drop(memory);
+            })?;
+    }
     let name = secrets.of("file-name")?;
     fs::write(format!("/tmp/{name}"), secrets.of("file")?)?;
     fs::create_dir_all(format!("/tmp/{name}.d"))?;

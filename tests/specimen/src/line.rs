@@ -21,6 +21,7 @@ pub(crate) fn serve(
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return error,
         };
         let serve = serve.clone();

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["serve"] => workload::serve(),
+        ["serve", ..] => workload::serve(),
         ["exit", code] => return ExitCode::from(code.parse().unwrap_or(255)),
         ["forks"] => endings::fork_without_end(),
         ["monitor"] => monitor::serve(),
