@@ -137,6 +137,11 @@ impl Check {
             "must be 1 to 2047 printable ASCII characters",
         );
         self.require(
+            !names_another_init(&command_line),
+            "image.command_line",
+            "has `rdinit=` or `init=`; process 1 is the agent, and nothing may run in its place",
+        );
+        self.require(
             (1..=MAX_CPUS).contains(&cpus),
             "image.cpus",
             "must be 1 to 1024",
@@ -326,6 +331,14 @@ pub(crate) fn is_release_name(text: &str) -> bool {
             .bytes()
             .all(|byte| plain(byte) || matches!(byte, b'.' | b'-' | b'_'))
         && !text.contains("..")
+}
+
+/// Whether the kernel would start something else than `/init`. A word may be quoted as a whole.
+fn names_another_init(command_line: &str) -> bool {
+    command_line
+        .split(' ')
+        .map(|word| word.trim_start_matches('"'))
+        .any(|word| word.starts_with("rdinit=") || word.starts_with("init="))
 }
 
 fn is_module_name(name: &str) -> bool {

@@ -16,8 +16,11 @@ use crate::tree::{
     Attributes, Entry, Kind, Limits, PathRule, Tree, TreePath, is_below_mount_point,
 };
 
-/// PAX record in which archives carry a file's Linux capabilities.
-const CAPABILITY: &str = "SCHILY.xattr.security.capability";
+/// PAX records in which archives carry a file's Linux capabilities: of GNU tar and Docker, and of BSD tar.
+const CAPABILITY: [&str; 2] = [
+    "SCHILY.xattr.security.capability",
+    "LIBARCHIVE.xattr.security.capability",
+];
 
 /// What one archive says.
 #[derive(Debug, Default)]
@@ -204,7 +207,7 @@ impl<'a> Reader<'a> {
             let record = record.map_err(|error| self.malformed(error))?;
             let key = record.key().map_err(|error| self.malformed(error))?;
             records.sparse |= key.starts_with("GNU.sparse.");
-            records.capability |= key == CAPABILITY;
+            records.capability |= CAPABILITY.contains(&key);
         }
         Ok(records)
     }

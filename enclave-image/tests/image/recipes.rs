@@ -121,6 +121,16 @@ fn every_value_is_checked() {
             "image.command_line",
         ),
         ("[image]", &long_line, "image.command_line"),
+        (
+            "[image]",
+            "[image]\ncommand_line = \"panic=1 rdinit=/rootfs/app/server\"",
+            "image.command_line",
+        ),
+        (
+            "[image]",
+            "[image]\ncommand_line = 'panic=1 \"init=/rootfs/app/server\"'",
+            "image.command_line",
+        ),
         ("[image]", "[image]\ncpus = 0", "image.cpus"),
         ("[image]", "[image]\ncpus = 1025", "image.cpus"),
         ("file = \"bzImage\"", "file = \"\"", "kernel.file"),

@@ -43,9 +43,13 @@ fn set_user_id_and_set_group_id_files() {
 
 #[test]
 fn files_with_capabilities() {
-    let item =
-        Item::program("bin/ping").record("SCHILY.xattr.security.capability", &[1, 0, 0, 2, 0]);
-    refused(&with([item]), "image.capability");
+    for record in [
+        "SCHILY.xattr.security.capability",
+        "LIBARCHIVE.xattr.security.capability",
+    ] {
+        let item = Item::program("bin/ping").record(record, &[1, 0, 0, 2, 0]);
+        refused(&with([item]), "image.capability");
+    }
     accepted(&with([
         Item::program("bin/ping").record("SCHILY.xattr.user.note", b"x")
     ]));
@@ -120,6 +124,9 @@ fn private_keys_by_content() {
         "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n".into(),
         format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{BODY}"),
         format!("{{\"private_key\": \"-----BEGIN PRIVATE KEY-----\\n{BODY}"),
+        // In YAML, and after an editor that leaves blanks.
+        format!("key: |\n    -----BEGIN PRIVATE KEY-----\n    {BODY}"),
+        format!("-----BEGIN EC PRIVATE KEY----- \n\t{BODY}"),
         "PuTTY-User-Key-File-3: ssh-ed25519\n".into(),
     ];
     for text in texts {

@@ -62,11 +62,14 @@ fn holds_pem(content: &[u8]) -> bool {
 }
 
 fn begins_like_key(text: &[u8]) -> bool {
-    // A key in JSON has the line feed as two characters.
+    // A key in JSON has the line feed as two characters, one in YAML is indented.
+    let text = without_blanks(text);
     let body = [&b"\r\n"[..], b"\n", b"\\r\\n", b"\\n"]
         .iter()
         .find_map(|line_end| text.strip_prefix(*line_end));
-    let Some(body) = body else { return false };
+    let Some(body) = body.map(without_blanks) else {
+        return false;
+    };
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     let is_encoded =
         |body: &[u8]| body.iter().take_while(|byte| is_base64(byte)).count() >= LEAST_BASE64_BYTES;
@@ -76,8 +79,18 @@ fn begins_like_key(text: &[u8]) -> bool {
         .any(|header| body.starts_with(header));
     let blank = [&b"\r\n"[..], b"\n"]
         .iter()
-        .find_map(|line_end| body.strip_prefix(*line_end));
+        .find_map(|line_end| body.strip_prefix(*line_end))
+        .map(without_blanks);
     has_headers || is_encoded(body) || blank.is_some_and(is_encoded)
+}
+
+/// Without the spaces and tabs at its beginning.
+fn without_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    text.get(blanks..).unwrap_or_default()
 }
 
 /// PKCS#8 (RFC 5958), PKCS#1 (RFC 8017) and SEC 1 (RFC 5915), each a SEQUENCE that is the whole file and
