@@ -41,6 +41,7 @@ pub mod notice;
 pub mod platform;
 pub mod probes;
 pub mod rate;
+pub mod reserved_port;
 pub mod sandbox;
 pub mod supervisor;
 pub mod trusted_time;

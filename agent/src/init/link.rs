@@ -16,6 +16,8 @@ use nix::sys::socket::{
     getsockopt, recv, send, socket,
 };
 
+use crate::reserved_port::bind_reserved;
+
 /// A connected stream.
 #[derive(Debug)]
 pub struct Link {
@@ -49,6 +51,9 @@ impl Link {
     ) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(family, SockType::Stream, flags, None)?;
+        if family == AddressFamily::Vsock {
+            bind_reserved(&socket)?;
+        }
         let link = Self { socket, deadline };
         match connect(link.socket.as_raw_fd(), address) {
             Ok(()) => return Ok(link),

@@ -1,13 +1,18 @@
 //! Connecting and listening on behalf of processes that cannot.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use narthex_channel::Address;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::SocketError;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, VsockAddr, getsockopt, socket};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_vsock::{VsockAddr, VsockStream};
+
+use crate::child::register;
+use crate::reserved_port::bind_reserved;
 
 /// A connected socket, and what is still to be said on it.
 #[derive(Debug)]
@@ -35,10 +40,7 @@ pub async fn connect(address: &Address) -> io::Result<Connected> {
             Ok(plain(stream.into_std()?.into()))
         }
         Address::Unix(path) => Ok(plain(UnixStream::connect(path).await?.into_std()?.into())),
-        Address::Vsock { cid, port } => {
-            let stream = VsockStream::connect(VsockAddr::new(*cid, *port)).await?;
-            Ok(plain(stream.as_fd().try_clone_to_owned()?))
-        }
+        Address::Vsock { cid, port } => connect_vsock(*cid, *port).await.map(plain),
         Address::Hybrid { path, port } => {
             let socket = UnixStream::connect(path).await?.into_std()?.into();
             Ok(Connected {
@@ -47,6 +49,24 @@ pub async fn connect(address: &Address) -> io::Result<Connected> {
             })
         }
         _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
+    }
+}
+
+/// From a port that the workload cannot take.
+async fn connect_vsock(cid: u32, port: u32) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Vsock, SockType::Stream, flags, None)?;
+    bind_reserved(&socket)?;
+    match nix::sys::socket::connect(socket.as_raw_fd(), &VsockAddr::new(cid, port)) {
+        Ok(()) => return Ok(socket),
+        Err(Errno::EINPROGRESS | Errno::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let connecting = register(socket)?;
+    drop(connecting.writable().await?);
+    match getsockopt(connecting.get_ref(), SocketError)? {
+        0 => Ok(connecting.into_inner()),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
