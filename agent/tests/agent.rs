@@ -186,6 +186,13 @@ async fn boot_locks_the_policy_in_and_read_actions_answer() {
     );
 }
 
+/// Whether the process has `CAP_SYS_RESOURCE`, which containers often lack.
+fn may_spare_from_oom_kill(id: u32) -> bool {
+    const SYS_RESOURCE: u32 = 24;
+    let held = status_of(id, "CapEff:").expect("capabilities");
+    u64::from_str_radix(&held, 16).expect("a number") & (1 << SYS_RESOURCE) != 0
+}
+
 #[tokio::test]
 async fn the_gate_is_confined_and_started_again_when_it_dies() {
     let scene = Scene::with_release(World::new(), "current", &NOTHING).listening();
@@ -201,6 +208,15 @@ async fn the_gate_is_confined_and_started_again_when_it_dies() {
             status_of(gate, "Uid:").as_deref(),
             Some("64123\t64123\t64123\t64123")
         );
+        // Whoever uses up the memory, it is not they who go.
+        for id in [scene.agent.id(), gate] {
+            let score = std::fs::read_to_string(format!("/proc/{id}/oom_score_adj")).unwrap();
+            if may_spare_from_oom_kill(scene.agent.id()) {
+                assert_eq!(score, "-900\n");
+            } else {
+                eprintln!("skipped: this container may not protect a process from the OOM killer");
+            }
+        }
     }
     if nix::unistd::geteuid().is_root() {
         // What it holds: the standard streams, two sockets, and its event loop.

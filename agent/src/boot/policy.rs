@@ -45,8 +45,9 @@ impl PolicySource {
         })
     }
 
-    /// Asks until there is a policy that the anchor accepts and the log names as the one in force. A source that answers nonsense, or nothing, is
-    /// asked again: it is not trusted to end the boot. Only a sandbox that cannot be enforced ends it.
+    /// Asks until there is a policy that the anchor accepts and the log names as the one in force. A source that answers
+    /// nonsense, or nothing, is asked again: it is not trusted to end the boot. Only a sandbox that cannot be enforced
+    /// ends it.
     ///
     /// # Errors
     ///

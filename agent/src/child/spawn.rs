@@ -12,10 +12,8 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::unistd::Pid;
 
 use crate::ipc::{self, IpcError};
-use crate::platform::process::spare_from_oom_kill;
 use crate::sandbox::SandboxError;
 
 /// Which confined process.
@@ -154,10 +152,6 @@ where
     let child = ConfinedChild {
         child: command.spawn()?,
     };
-    // A workload's leak must not silence the gate. In an enclave the supervisor itself, process 1, is never taken.
-    if let Ok(id) = i32::try_from(child.id()) {
-        spare_from_oom_kill(Pid::from_raw(id));
-    }
     // Only the child may hold the far end, or its death would not show.
     drop(far);
     ipc::write_setup(&mut near, setup).map_err(setup_error)?;

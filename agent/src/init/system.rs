@@ -104,7 +104,12 @@ const DEVICE_PAUSE: Duration = Duration::from_millis(5);
 ///
 /// `printk`: the kernel names the programs that crash or are killed, and a program can choose its name; so no message but of
 /// the kernel's own end goes to the console. The agent counts them (`kernel-events`).
-const SETTINGS: [(&str, &str); 9] = [
+///
+/// `file-max`: the kernel allows all processes together as many open files as there are tens of kilobytes of memory, and a workload
+/// could open them all; the gate, which has no capability, could then accept nobody. Without that limit open files count in
+/// their opener's control group like any memory.
+const SETTINGS: [(&str, &str); 10] = [
+    ("fs/file-max", "9223372036854775807"),
     ("kernel/printk", "1"),
     ("kernel/sysrq", "0"),
     ("kernel/dmesg_restrict", "1"),

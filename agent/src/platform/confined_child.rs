@@ -161,7 +161,8 @@ impl Child<'_> {
         parent: Pid,
         report: &mut File,
     ) -> Result<Infallible, LaunchFailure> {
-        prefer_for_oom_kill();
+        let preferred = prefer_for_oom_kill();
+        self.need(LaunchStep::ResourceLimits, preferred)?;
         at(LaunchStep::Session, reset_signals())?;
         self.hold(Measure::OwnSession, LaunchStep::Session, setsid().map(drop))?;
         self.join_control_group()?;
@@ -223,6 +224,14 @@ impl Child<'_> {
                 Ok(())
             }
             Err(error) => self.miss(measure, step, error),
+        }
+    }
+
+    /// Fails the launch in an enclave; with `--local` it may fail.
+    fn need(&self, step: LaunchStep, result: Result<(), Errno>) -> Result<(), LaunchFailure> {
+        match self.order.tolerance {
+            Tolerance::Local => Ok(()),
+            Tolerance::Nothing => at(step, result),
         }
     }
 
@@ -382,10 +391,11 @@ fn lower(resource: Resource, wanted: u64) -> Result<(), Errno> {
     setrlimit(resource, limit, limit)
 }
 
-/// Lets the kernel kill the workload rather than the agent when memory runs out. Best effort: the
-/// kernel refuses it to a process that is not dumpable, unless it is root's.
-fn prefer_for_oom_kill() {
-    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+/// Lets the kernel kill the workload rather than the agent when memory runs out: it would otherwise inherit the shepherd's
+/// protection. Without root the kernel refuses it, and then there is none to inherit.
+fn prefer_for_oom_kill() -> Result<(), Errno> {
+    let written = std::fs::write("/proc/self/oom_score_adj", "500");
+    written.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }
 
 /// Handlers do not survive `exec`, but ignored and blocked signals do.

@@ -21,11 +21,12 @@ pub fn forbid_dumps() -> Result<(), Errno> {
     prctl::set_dumpable(false)
 }
 
-/// Makes the kernel, when it is out of memory, take nearly anything else before `process`. Needs root; without, the
-/// kernel's own choice stands, which prefers whoever has the most memory: seldom a process of the agent's.
-pub fn spare_from_oom_kill(process: Pid) {
+/// Makes the kernel, when it is out of memory, take nearly anything else before the calling process and those that it
+/// starts. Needs root; without, the kernel's own choice stands, which prefers whoever has the most memory: seldom a
+/// process of the agent's.
+pub fn spare_from_oom_kill() {
     const NEARLY_NEVER: &str = "-900";
-    let _ = fs::write(format!("/proc/{process}/oom_score_adj"), NEARLY_NEVER);
+    let _ = fs::write("/proc/self/oom_score_adj", NEARLY_NEVER);
 }
 
 /// Makes orphaned descendants become children of the calling process.

@@ -101,6 +101,8 @@ fn run_to_the_end(config: Config, how: Run, reporter: &BootReporter) -> Result<(
         what: "the process",
         kind: error.kind(),
     };
+    // Before anything is started: gate, fetchers and shepherds inherit it.
+    platform::process::spare_from_oom_kill();
     // Keys must not land in a core file, nor be read by another process of the same user.
     platform::process::forbid_dumps().map_err(|errno| failed(errno.into()))?;
     let runtime = Builder::new_current_thread()

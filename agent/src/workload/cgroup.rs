@@ -1,9 +1,8 @@
 //! The workload's control group (cgroup v2), where there is one that the agent may write.
 //!
-//! In an enclave the agent is in the root group of a hierarchy that `boot` mounts, and makes a
-//! child of it. On a laptop it makes a sibling of its own group, which works for root and where
-//! systemd has delegated the parent; if it does not work, the measures are reported as not
-//! enforced. The agent never moves itself.
+//! It is made beside the agent's own. In an enclave that is `/sys/fs/cgroup/agent`, into which process 1 has put the agent;
+//! on a laptop whatever group the agent was started in, which works for root and where systemd has delegated
+//! the parent; if it does not work, the measures are reported as not enforced.
 //!
 //! The v1 hierarchies are not used: they have no way to kill a group at one stroke.
 
