@@ -318,6 +318,7 @@ fn it_can_change_no_file_but_its_temporary_ones() {
     mknod(&memory, SFlag::S_IFCHR, everybody, makedev(1, 5)).unwrap();
     fs::set_permissions(&memory, fs::Permissions::from_mode(0o666)).unwrap();
     assert!(fs::metadata(&memory).unwrap().file_type().is_char_device());
+    let memory_file = memory_file();
     let cases = [
         ("create:/new", Errno::EROFS),
         ("create:/etc/new", Errno::EROFS), // The folder is its own.
@@ -362,6 +363,7 @@ fn it_can_change_no_file_but_its_temporary_ones() {
         ("run:/run/program", Errno::EACCES),
         ("run:/dev/shm/program", Errno::EACCES),
         ("map:/tmp/library", Errno::EPERM),
+        (memory_file.as_str(), Errno::ENOSYS), // It could be started through /proc/self/fd.
     ];
     let attempts: Vec<_> = cases.iter().map(|(name, _)| (*name).to_owned()).collect();
     let results = scene.attempts(&attempts, "");
@@ -420,6 +422,11 @@ fn call(number: libc::c_long, arguments: &str) -> String {
     format!("{number}:{arguments}")
 }
 
+/// A file in memory that has no place.
+fn memory_file() -> String {
+    call(libc::SYS_memfd_create, "\"x:0")
+}
+
 #[test]
 fn the_kernel_takes_no_orders_from_it() {
     if skip_without_root("the_kernel_takes_no_orders_from_it") {
@@ -471,6 +478,12 @@ fn the_kernel_takes_no_orders_from_it() {
         .map(|(number, arguments)| (call(*number, arguments), Errno::EPERM))
         .collect();
     attempts.push((call(libc::SYS_clone3, "0"), Errno::ENOSYS));
+    // SOCK_RAW of netlink: its interfaces (NETLINK_ROUTE), and sockets of others (NETLINK_SOCK_DIAG).
+    attempts.push((call(libc::SYS_socket, "16:3:0"), DONE));
+    attempts.push((call(libc::SYS_socket, "16:3:4"), Errno::EAFNOSUPPORT));
+    // What the kernel does not look at must not pass for another protocol.
+    let zero_below = (1_i64 << 32).to_string();
+    attempts.push((call(libc::SYS_socket, &format!("16:3:{zero_below}")), DONE));
     for (family, wanted) in [
         (libc::AF_UNIX, DONE),
         (libc::AF_INET, DONE),
@@ -540,11 +553,12 @@ fn programs_in_tmp_can_be_allowed_and_that_shows() {
         return;
     }
     let scene = Scene::new();
-    let attempts = ["run:/tmp/program", "map:/tmp/library", "run:/run/program"];
-    let attempts = attempts.map(str::to_owned);
+    let places = ["run:/tmp/program", "map:/tmp/library", "run:/run/program"];
+    let [start, load, elsewhere] = places.map(str::to_owned);
+    let attempts = [start, load, memory_file(), elsewhere];
     let extra = "insecure_executable_tmp = true";
     let results = scene.attempts(&attempts, extra);
-    let wanted = [DONE, DONE, Errno::EACCES];
+    let wanted = [DONE, DONE, DONE, Errno::EACCES];
     assert_eq!(attempts.each_ref().map(|attempt| results[attempt]), wanted);
     run(async {
         let workload = scene.workload(&scene.config(&["hold"], extra));
@@ -553,6 +567,43 @@ fn programs_in_tmp_can_be_allowed_and_that_shows() {
         let measure = ConfinementMeasure::NoWrittenPrograms;
         assert_eq!(confinement.state(measure), MeasureState::NotEnforced);
         assert_eq!(confinement.missing().iter().collect::<Vec<_>>(), [measure]);
+        workload.stop(None).await.unwrap();
+    });
+}
+
+/// `CAP_SYS_RESOURCE`.
+const SYS_RESOURCE: u32 = 24;
+
+/// Whether this process has the capability of that number.
+fn has_capability(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = u64::from_str_radix(held.unwrap().trim(), 16).unwrap();
+    held & (1 << number) != 0
+}
+
+#[test]
+fn it_is_the_first_to_go_when_memory_runs_out() {
+    if skip_without_root("it_is_the_first_to_go_when_memory_runs_out") {
+        return;
+    }
+    let scene = Scene::new();
+    run(async {
+        let workload = scene.workload(&scene.config(&["hold"], ""));
+        workload.start().await.unwrap();
+        let score = |process: u32| {
+            let text = fs::read_to_string(format!("/proc/{process}/oom_score_adj")).unwrap();
+            text.trim().parse::<i32>().unwrap()
+        };
+        let main = main_process(&workload).as_raw().unsigned_abs();
+        assert_eq!(score(main), 500);
+        // Of a container the right to that has often been taken away.
+        let spared = score(std::process::id()).min(if has_capability(SYS_RESOURCE) {
+            -900
+        } else {
+            0
+        });
+        assert_eq!(score(workload.shepherd().unwrap()), spared);
         workload.stop(None).await.unwrap();
     });
 }

@@ -81,12 +81,13 @@ pub struct OwnRoot<'a> {
     pub written_programs: WrittenPrograms,
 }
 
-/// Whether the workload can start programs that it has written.
+/// Whether the workload can start or load programs that it has written to a file. (What it writes to its own memory is
+/// another matter: a program that compiles while it runs must be able to.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenPrograms {
-    /// No file system is both writable and executable.
+    /// No file system is both writable and executable, and files without a place (`memfd_create`) are refused.
     Deny,
-    /// `/tmp` is both.
+    /// `/tmp` is both, and so are files without a place.
     InsecurelyAllow,
 }
 

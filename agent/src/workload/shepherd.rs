@@ -78,7 +78,7 @@ fn run(mut control: UnixStream) -> io::Result<()> {
     become_subreaper()?;
     // Out of memory, the kernel should take anything before the process that ends the rest. Only
     // root may ask for that; the workload itself asks for the opposite.
-    spare_from_oom_kill(getpid());
+    spare_from_oom_kill();
     // Away from the terminal: its interrupt is for the agent, which then stops the workload in
     // order.
     match setsid() {
@@ -225,8 +225,13 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
     let working_directory = text(working_directory)?;
     let keys_place = text(keys_place)?;
     let vsock = if *vsock { Vsock::Allow } else { Vsock::Deny };
-    let filters =
-        system_calls::filters(vsock).map_err(|_| fail(LaunchStep::SystemCalls, Errno::EINVAL))?;
+    let written_programs = match root {
+        Some(root) if !root.insecure_executable_tmp => WrittenPrograms::Deny,
+        // What it sees of a laptop's file system has writable places that are not `noexec`.
+        Some(_) | None => WrittenPrograms::InsecurelyAllow,
+    };
+    let filters = system_calls::filters(vsock, written_programs)
+        .map_err(|_| fail(LaunchStep::SystemCalls, Errno::EINVAL))?;
     let keys = files
         .keys
         .as_ref()
@@ -245,7 +250,7 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
                 socket: _,
                 tmp_bytes,
                 shm_bytes,
-                insecure_executable_tmp,
+                insecure_executable_tmp: _,
             } = root;
             FileSystem::Own(OwnRoot {
                 folder,
@@ -254,11 +259,7 @@ fn launch_workload(order: &LaunchOrder, files: &Files) -> Result<(Pid, MeasureSe
                 socket: socket.as_deref(),
                 tmp_bytes: *tmp_bytes,
                 shm_bytes: *shm_bytes,
-                written_programs: if *insecure_executable_tmp {
-                    WrittenPrograms::InsecurelyAllow
-                } else {
-                    WrittenPrograms::Deny
-                },
+                written_programs,
             })
         }
         None if *cover_temporary_files => FileSystem::AgentsWithOwnTmp { keys },

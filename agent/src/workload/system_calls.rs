@@ -6,7 +6,8 @@
 //! | calls that change the view of the file system, namespaces, the kernel or the machine; they need capabilities too, which the workload has not | `EPERM` |
 //! | kernel interfaces with a long record of flaws that no workload of an enclave needs; ways into other processes | `EPERM` |
 //! | `clone3`, which passes its flags in memory, where a filter cannot look; C libraries fall back to `clone` | `ENOSYS` |
-//! | sockets of other families than Unix, IPv4, IPv6, netlink and, unless configured otherwise, vsock | `EAFNOSUPPORT` |
+//! | `memfd_create`, where no written file may be a program: its files lie on no mount that could be `noexec` | `ENOSYS` |
+//! | sockets of other families than Unix, IPv4, IPv6, netlink (`NETLINK_ROUTE` only) and, unless configured otherwise, vsock | `EAFNOSUPPORT` |
 //!
 //! A process of another architecture (32-bit programs) is killed. A filter sees a socket's family, not its
 //! addresses: whoever may use vsock reaches every port of the parent instance.
@@ -18,6 +19,8 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
+
+use crate::platform::own_root::WrittenPrograms;
 
 /// x86-64 kernels with x32 support take every call under a second number.
 const X32_BIT: i64 = 0x4000_0000;
@@ -116,7 +119,8 @@ const NEW_NAMESPACE: [u64; 7] = [
 /// The time namespace's flag means a signal to `clone`.
 const NEW_TIME_NAMESPACE: u64 = 0x80;
 
-/// Families of sockets that a workload has uses for. Netlink tells it its network interfaces.
+/// Families of sockets that a workload has uses for. Netlink tells it its network interfaces, by its protocol 0
+/// (`NETLINK_ROUTE`); the others tell of others' sockets, or are ways into the kernel.
 const FAMILIES: [libc::c_int; 4] = [
     libc::AF_UNIX,
     libc::AF_INET,
@@ -131,9 +135,16 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 /// # Errors
 ///
 /// Only if the tables above are not valid for this architecture.
-pub(super) fn filters(vsock: Vsock) -> Result<Vec<BpfProgram>, seccompiler::Error> {
+pub(super) fn filters(
+    vsock: Vsock,
+    written_programs: WrittenPrograms,
+) -> Result<Vec<BpfProgram>, seccompiler::Error> {
     let mut unknown = Rules::new();
     add(&mut unknown, libc::SYS_clone3, Vec::new());
+    match written_programs {
+        WrittenPrograms::Deny => add(&mut unknown, libc::SYS_memfd_create, Vec::new()),
+        WrittenPrograms::InsecurelyAllow => {}
+    }
     Ok(vec![
         program(refused()?, libc::EPERM)?,
         program(unknown, libc::ENOSYS)?,
@@ -168,26 +179,30 @@ fn asks_for(flag: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(vec![condition])
 }
 
-/// socket(family, ...) and socketpair(family, ...) with a family that is none of the allowed.
+/// socket(family, ...) and socketpair(family, ...) with a family that is none of the allowed, or one protocol too many.
 fn other_sockets(vsock: Vsock) -> Result<Rules, seccompiler::Error> {
     let vsock = match vsock {
         Vsock::Allow => Some(libc::AF_VSOCK),
         Vsock::Deny => None,
     };
-    let differs = |family: libc::c_int| {
-        let family = u64::try_from(family).unwrap_or(u64::MAX);
-        // The kernel takes an `int`: what is above its 32 bits is not looked at.
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+    // The kernel takes each as an `int`: what is above its 32 bits is not looked at.
+    let int = |argument, operator, value: libc::c_int| {
+        let value = u64::try_from(value).unwrap_or(u64::MAX);
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
     };
     let from_all = FAMILIES
         .into_iter()
         .chain(vsock)
-        .map(differs)
+        .map(|family| int(0, SeccompCmpOp::Ne, family))
         .collect::<Result<_, _>>()?;
-    let other = SeccompRule::new(from_all)?;
+    let other_netlink = SeccompRule::new(vec![
+        int(0, SeccompCmpOp::Eq, libc::AF_NETLINK)?,
+        int(2, SeccompCmpOp::Ne, libc::NETLINK_ROUTE)?,
+    ])?;
+    let refused = vec![SeccompRule::new(from_all)?, other_netlink];
     let mut rules = Rules::new();
     for number in [libc::SYS_socket, libc::SYS_socketpair] {
-        add(&mut rules, number, vec![other.clone()]);
+        add(&mut rules, number, refused.clone());
     }
     Ok(rules)
 }
@@ -217,7 +232,9 @@ mod tests {
     #[test]
     fn the_filters_compile_for_this_architecture() {
         for vsock in [Vsock::Allow, Vsock::Deny] {
-            assert_eq!(filters(vsock).unwrap().len(), 3);
+            for written in [WrittenPrograms::Deny, WrittenPrograms::InsecurelyAllow] {
+                assert_eq!(filters(vsock, written).unwrap().len(), 3);
+            }
         }
     }
 }
