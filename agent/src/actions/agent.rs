@@ -165,8 +165,7 @@ pub(super) fn clock(core: &Core) -> Vec<Field> {
 
 /// R28: where the enclave's clock comes from.
 fn clock_source() -> State {
-    const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    match ClockKind::of(std::fs::read_to_string(PATH).ok().as_deref()) {
+    match ClockKind::read() {
         ClockKind::Kvm => State::KvmClock,
         ClockKind::Tsc => State::Tsc,
         ClockKind::Arm => State::ArmCounter,

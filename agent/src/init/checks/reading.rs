@@ -78,7 +78,7 @@ impl Reading {
             system_v: Path::new("/proc/sysvipc").exists(),
             system_v_namespaces: has_namespace("ipc"),
             local_cid: vsock::get_local_cid().ok(),
-            clock_source: read(CLOCK_SOURCE),
+            clock_source: clock_source(),
             nsm_device: DeviceNode::read(Path::new(narthex_nsm::device::DEVICE_PATH)),
         }
     }
@@ -87,14 +87,19 @@ impl Reading {
     pub fn read_settled() -> Self {
         let patience = Instant::now() + CLOCK_PATIENCE;
         loop {
-            let provisional = fs::read_to_string(CLOCK_SOURCE)
-                .is_ok_and(|source| source.trim() == PROVISIONAL_CLOCK);
+            let provisional =
+                clock_source().is_some_and(|source| source.trim() == PROVISIONAL_CLOCK);
             if !provisional || Instant::now() >= patience {
                 return Self::read();
             }
             std::thread::sleep(CLOCK_PAUSE);
         }
     }
+}
+
+/// The kernel's clock source.
+pub(super) fn clock_source() -> Option<String> {
+    fs::read_to_string(CLOCK_SOURCE).ok()
 }
 
 fn has_namespace(kind: &str) -> bool {

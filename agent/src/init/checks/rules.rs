@@ -1,6 +1,6 @@
 //! The rules. Values in, verdict out.
 
-use super::reading::{DeviceNode, Reading};
+use super::reading::{DeviceNode, Reading, clock_source};
 use crate::probes::{random_source, stated_trust};
 use crate::sandbox::FULL_LANDLOCK_ABI;
 use narthex_channel::diagnostics::State;
@@ -121,6 +121,11 @@ pub enum ClockKind {
 }
 
 impl ClockKind {
+    /// The kind of this machine's source.
+    pub fn read() -> Self {
+        Self::of(clock_source().as_deref())
+    }
+
     /// The kind of this source.
     pub fn of(source: Option<&str>) -> Self {
         match source.map(str::trim) {
