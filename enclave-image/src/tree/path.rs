@@ -20,7 +20,8 @@ pub enum PathRule {
     Archive,
 }
 
-/// A checked path: plain UTF-8 components without `.`, `..`, empty ones and control characters.
+/// A checked path: plain UTF-8 components without `.`, `..`, empty ones, control characters and such
+/// that change the direction of text.
 ///
 /// Ordered by its bytes as a whole, so a directory comes before what it holds.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -57,9 +58,8 @@ impl TreePath {
         if relative.len() > MAX_PATH_BYTES - RESERVED_BYTES {
             return refuse("is longer than Linux takes");
         }
-        // Manifests and messages show paths; a line feed or an escape in one could forge a line of either.
-        if relative.chars().any(char::is_control) {
-            return refuse("has control characters");
+        if relative.chars().any(deceives) {
+            return refuse("has control characters, or such that change the direction of text");
         }
         for name in relative.split('/') {
             match name {
@@ -146,8 +146,10 @@ impl TreePath {
                 "is a symbolic link with an empty target, or a longer one than Linux takes",
             );
         }
-        if target.chars().any(char::is_control) {
-            return refuse("is a symbolic link whose target has control characters");
+        if target.chars().any(deceives) {
+            return refuse(
+                "is a symbolic link whose target has control characters, or such that change the direction of text",
+            );
         }
         let depth = if target.starts_with('/') {
             0
@@ -181,6 +183,20 @@ impl TreePath {
         }
         Self::parse(&format!("/{}", names.join("/")), PathRule::Absolute).ok()
     }
+}
+
+/// People read paths in manifests and messages, and in `diff` what they sign. A line feed or an escape could
+/// forge a line there; a character that turns the direction of text shows another path than there is.
+fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// How deep `target` ends, beginning at `depth`; `None` if it passes above the root.

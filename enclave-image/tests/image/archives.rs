@@ -52,6 +52,9 @@ fn paths_that_lead_out_or_deceive() {
         "/etc/x",
         "a\nb",
         "a\x1b[2Jb",
+        "lib/\u{202e}os.x",
+        "lib/\u{2066}x",
+        "lib/\u{2028}x",
         "./../x",
     ] {
         refused(&with([Item::file(path, "")]), "tree.path");
@@ -104,6 +107,7 @@ fn links_stay_below_the_root() {
     refused(&with([Item::link("a/x", "../../y")]), "tree.link_target");
     refused(&with([Item::link("a/x", "/../y")]), "tree.link_target");
     refused(&with([Item::link("x", "")]), "tree.link_target");
+    refused(&with([Item::link("x", "\u{202e}y")]), "tree.link_target");
     refused(&with([Item::link("x", "a\nb")]), "tree.link_target");
     Draft::default()
         .build(&with([
