@@ -23,7 +23,7 @@ From a recipe to a release that gets keys:
   narthex image build shop.toml --out shop.eif                    writes shop.manifest.json too
   narthex image rebuild shop.manifest.json --recipe shop.toml     somebody else, on another machine
   narthex image approve shop.manifest.json --as alice --key ~/.ssh/id_ed25519
-  narthex release new policy/ --manifest shop.manifest.json       takes it when enough people approved"
+  narthex release new policy/ --manifest shop.manifest.json       when enough people approved"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -48,8 +48,8 @@ Examples:
   narthex image build shop.toml --out shop.eif
   narthex image build shop.toml --out shop.eif --manifest release/shop-1.2.0.json --json
 
-The same inputs make the same bytes, wherever and by whomever they are built. Everything that weakens
-the image has to be allowed by the recipe, by name, and is printed.")]
+The same inputs make the same bytes, wherever and by whomever they are built. Everything that
+weakens the image has to be allowed by the recipe, by name, and is printed.")]
 pub(crate) struct BuildArguments {
     /// The recipe
     #[arg(value_name = "RECIPE")]
@@ -75,7 +75,8 @@ Examples:
   narthex image inspect shop.eif
   narthex image inspect shop.eif --json
 
-Metadata and what the header proposes are not measured: whoever holds the file can write what they like.")]
+Metadata and what the header proposes are not measured: whoever holds the file can write what they
+like.")]
 pub(crate) struct InspectArguments {
     /// The image
     #[arg(value_name = "FILE")]

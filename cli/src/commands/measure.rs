@@ -18,9 +18,9 @@ Examples:
   narthex measure shop.eif --expect policy/ --release shop
   narthex measure shop.eif --expect policy/ --release shop=1.2.0 --json
 
-Prints the JSON of `nitro-cli describe-eif`. With --expect it says register by register whether this
-is the release, which must be signed and in force; exit code 1 if it is not. The signature of a signed
-image is verified, and an image whose signature does not hold is not measured.")]
+Prints the JSON of `nitro-cli describe-eif`. With --expect it says register by register whether
+this is the release, which must be signed and in force; exit code 1 if it is not. The signature of
+a signed image is verified, and an image whose signature does not hold is not measured.")]
 pub(crate) struct Arguments {
     /// The image
     #[arg(value_name = "FILE")]

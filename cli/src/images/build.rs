@@ -26,13 +26,11 @@ pub(super) fn build(arguments: &BuildArguments, output: &Output) -> Outcome<Exit
         manifest,
         force,
     } = arguments;
-    let manifest_path = manifest
-        .clone()
-        .unwrap_or_else(|| out.with_extension("manifest.json"));
-    if manifest_path == *out {
+    let manifest_path = manifest.clone().unwrap_or_else(|| beside(out));
+    if manifest_path == *out || [out, &manifest_path].contains(&recipe) {
         return Err(Failure::misuse(
             "misuse.arguments",
-            "image and manifest cannot be the same file",
+            "recipe, image and manifest cannot be the same file",
         ));
     }
     let existing = existing(*force);
@@ -60,6 +58,17 @@ pub(super) fn build(arguments: &BuildArguments, output: &Output) -> Outcome<Exit
     output.result(&value, || text_of(&built, out, &manifest_path))?;
     tell_of_signatures(&manifest_path, output)?;
     Ok(Exit::Done)
+}
+
+/// `shop.eif` has `shop.manifest.json` beside it. Only that ending is taken off: what follows the last
+/// point of `shop-1.2.0` is part of its version, and 1.2.1 must not have the same manifest.
+fn beside(image: &Path) -> PathBuf {
+    let mut name = match image.extension() {
+        Some(ending) if ending == "eif" => image.file_stem().unwrap_or_default().to_owned(),
+        _ => image.file_name().unwrap_or_default().to_owned(),
+    };
+    name.push(".manifest.json");
+    image.with_file_name(name)
 }
 
 fn text_of(built: &Built, out: &Path, manifest: &Path) -> String {

@@ -21,6 +21,7 @@ use crate::files::write_file;
 use crate::input::read_text;
 use crate::moment::now_unix_millis;
 use crate::output::Output;
+use crate::printable::printable;
 
 /// A P-384 key in PEM is below 1 KiB; so is nearly every certificate.
 const PEM_LIMIT_BYTES: usize = 64 * 1024;
@@ -52,7 +53,7 @@ pub(super) fn sign(arguments: &SignImageArguments, output: &Output) -> Outcome<E
         format!(
             "{}: signed by the key of {}\n{}",
             arguments.out.display(),
-            certificate.subject(),
+            printable(certificate.subject()),
             registers(&checked.measurements),
         )
     })?;

@@ -122,11 +122,25 @@ fn nothing_is_overwritten_by_accident() {
         3,
         "file.exists",
     );
+    workshop.refused(
+        "image build shop.toml --out shop.toml --force",
+        2,
+        "misuse.arguments",
+    );
     assert_eq!((workshop.bytes("shop.eif"), workshop.names()), before);
     workshop.approve("alice");
     let (_, said) = workshop.done(&format!("{again} --force"));
     assert!(said.contains("signatures of alice"), "{said}");
     assert_ne!(workshop.bytes("shop.eif"), before.0);
+}
+
+#[test]
+fn versions_in_names_do_not_share_a_manifest() {
+    let workshop = Workshop::new();
+    for version in ["1.2.0", "1.2.1"] {
+        let built = workshop.json(&format!("image build shop.toml --out shop-{version}"));
+        assert_eq!(built["manifest"], format!("shop-{version}.manifest.json"));
+    }
 }
 
 /// What the agent itself would refuse at boot, and what images must not have.
