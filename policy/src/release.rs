@@ -119,6 +119,11 @@ impl Provenance {
         match (manifest_sha384, insecure_measurements_by_hand) {
             (Some(digest), None) => Ok(Self::Manifest(Digest384::from_hex(digest)?)),
             (None, Some(true)) => Ok(Self::InsecureByHand),
+            (None, None) => Err(Refusal::new(
+                Reason::ReleaseProvenance,
+                "the statement does not say where its measurements come from, as those from before \
+                 there were manifests; write it again with `narthex release new` and sign it",
+            )),
             _ => Err(Refusal::new(
                 Reason::ReleaseProvenance,
                 "a release statement has either manifest_sha384, or \

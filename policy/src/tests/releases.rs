@@ -35,6 +35,19 @@ fn a_release_signed_by_enough_is_found_by_its_measurements() {
     assert_eq!(policy.release_named(&release.name, Some(&other)), None);
 }
 
+/// Statements from before there were manifests do not count, and whoever finds one is told what to do.
+#[test]
+fn a_statement_without_a_provenance_names_the_way_out() {
+    let text = good();
+    let lines = text.split_inclusive('\n');
+    let old: String = lines
+        .filter(|line| !line.starts_with("manifest_sha384"))
+        .collect();
+    let refusal = Release::parse_unverified(old.as_bytes()).unwrap_err();
+    assert_eq!(refusal.id(), "release.provenance");
+    assert!(refusal.detail().contains("release new"), "{refusal:?}");
+}
+
 #[test]
 fn too_few_signers() {
     for signers in [
