@@ -152,6 +152,16 @@ fn a_workload_reaches_nothing_that_is_not_its_own() {
         );
     }
     assert_unharmed(lab, &machine);
+    // It may take every port that the kernel would hand out next, and as many files as it gets: the agent still reaches its
+    // parent, and the gate still accepts. What stops it is its own limit (EMFILE), not everybody's (ENFILE).
+    let taken: u32 = specimen.does("take-ports").parse().expect("a count");
+    assert!(taken > 3000, "{taken}");
+    assert_unharmed(lab, &machine);
+    assert_eq!(
+        specimen.does("take-files"),
+        "Too many open files (os error 24)"
+    );
+    assert_unharmed(lab, &machine);
     // Documents that it asks for are marked as its own, and counted.
     let attested = specimen.does("http POST /v1/attestation 616263");
     let document = hex::decode(attested.strip_prefix("200 ").expect("a document")).expect("hex");

@@ -15,13 +15,20 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use nix::unistd::{Pid, Uid, chroot, getgid, getgroups, getuid, sethostname, setuid};
-use vsock::{VsockAddr, VsockStream};
+use vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener, VsockStream};
 
 use crate::line;
 use crate::workload::number;
 
 /// More than any file system of a small machine holds.
 const FILL_AT_MOST: usize = 1 << 30;
+
+/// `VMADDR_PORT_ANY` (linux/vm_sockets.h): the kernel chooses.
+const ANY_PORT: u32 = u32::MAX;
+/// What it leaves of its open files, to go on working.
+const FILES_LEFT: usize = 64;
+/// Many times what a kernel passes over when it looks for a free port.
+const PORTS: u32 = 4000;
 
 /// Tries what the words say.
 pub(crate) fn attempt(words: &[&str]) -> io::Result<String> {
@@ -38,6 +45,8 @@ pub(crate) fn attempt(words: &[&str]) -> io::Result<String> {
         ["list", path] => list(Path::new(path)),
         ["write", path] => fs::write(path, b"x").map(|()| String::new()),
         ["fill", path] => fill(path),
+        ["take-files"] => take_files(),
+        ["take-ports"] => take_ports(),
         ["processes"] => processes(),
         ["bind", port] => line::listen(number(port)?).map(|_| String::new()),
         ["ptrace", id] => done(ptrace::attach(Pid::from_raw(number(id)?))),
@@ -178,4 +187,31 @@ fn fill(path: &str) -> io::Result<String> {
     drop(file);
     fs::remove_file(path)?;
     Ok(format!("{written} {stopped}"))
+}
+
+/// Opens files until it is refused, and keeps all but a few; says why it was refused.
+fn take_files() -> io::Result<String> {
+    let mut taken = Vec::new();
+    let stopped = loop {
+        match fs::File::open("/dev/null") {
+            Ok(file) => taken.push(file),
+            Err(error) => break error.to_string(),
+        }
+    };
+    taken.truncate(taken.len().saturating_sub(FILES_LEFT));
+    std::mem::forget(taken);
+    Ok(stopped)
+}
+
+/// Takes the vsock ports that the kernel would hand out next, and keeps them; says how many.
+fn take_ports() -> io::Result<String> {
+    let bind = |port| VsockListener::bind(&VsockAddr::new(VMADDR_CID_ANY, port));
+    let first = bind(ANY_PORT)?;
+    let next = first.local_addr()?.port();
+    let others = (1..=PORTS).filter_map(|distance| bind(next.checked_add(distance)?).ok());
+    let mut taken: Vec<VsockListener> = others.collect();
+    taken.push(first);
+    let count = taken.len();
+    std::mem::forget(taken);
+    Ok(count.to_string())
 }
