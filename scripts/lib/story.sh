@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What scripts/demo and scripts/restore-drill share: programs, a temporary folder, processes that end with the script, and
-# the words. Sourced, with the script's arguments; ends up in the folder.
+# the words. STORY_PROGRAMS: programs that are there already. Sourced, with the script's arguments; ends up in the folder.
 set -Eeuo pipefail
 script="$(basename "$0")"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -9,13 +9,16 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$repository/target}" CARGO_TERM_COL
 keep=no
 [ "${1:-}" = --keep ] && keep=yes
 
-scripts/install-tools
-if [ -z "${NARTHEX_DEV_PROGRAMS:-}" ]; then
-    echo "building (the first time takes some minutes)" >&2
-    scripts/build dev >&2
-    NARTHEX_DEV_PROGRAMS="$CARGO_TARGET_DIR/dev"
+if [ -z "${STORY_PROGRAMS:-}" ]; then
+    scripts/install-tools
+    if [ -z "${NARTHEX_DEV_PROGRAMS:-}" ]; then
+        echo "building (the first time takes some minutes)" >&2
+        scripts/build dev >&2
+        NARTHEX_DEV_PROGRAMS="$CARGO_TARGET_DIR/dev"
+    fi
+    STORY_PROGRAMS="$NARTHEX_DEV_PROGRAMS"
 fi
-PATH="$NARTHEX_DEV_PROGRAMS:$PATH"
+PATH="$STORY_PROGRAMS:$PATH"
 
 umask 077
 folder="$(mktemp -d "${TMPDIR:-/tmp}/narthex-$script.XXXXXX")"
