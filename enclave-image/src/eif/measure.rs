@@ -19,12 +19,6 @@ pub struct Measurements {
 }
 
 impl Measurements {
-    /// PCR0 in lower-case hexadecimal digits.
-    #[must_use]
-    pub fn pcr0_hex(&self) -> String {
-        self.pcr0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     pub(crate) fn new(
         kernel: &[u8],
         command_line: &[u8],

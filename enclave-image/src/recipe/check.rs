@@ -7,11 +7,9 @@ use super::{
     RECIPE_SCHEMA, Recipe, WorkloadSection, WorkloadSource, text,
 };
 use crate::digest::Sha256Digest;
-use crate::eif::Architecture;
+use crate::eif::{Architecture, MAX_COMMAND_LINE_BYTES};
 use crate::refusal::{Refusal, Refusals, Rule};
 
-/// Longest command line: what Linux takes on x86-64 and AArch64 (`COMMAND_LINE_SIZE`), with its NUL.
-const MAX_COMMAND_LINE_BYTES: usize = 2047;
 /// The agent numbers modules with two digits.
 const MAX_MODULES: usize = 99;
 const MAX_PATTERNS: usize = 1024;
