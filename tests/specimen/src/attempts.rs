@@ -25,8 +25,6 @@ const FILL_AT_MOST: usize = 1 << 30;
 
 /// `VMADDR_PORT_ANY` (linux/vm_sockets.h): the kernel chooses.
 const ANY_PORT: u32 = u32::MAX;
-/// What it leaves of its open files, to go on working.
-const FILES_LEFT: usize = 64;
 /// Many times what a kernel passes over when it looks for a free port.
 const PORTS: u32 = 4000;
 
@@ -45,7 +43,6 @@ pub(crate) fn attempt(words: &[&str]) -> io::Result<String> {
         ["list", path] => list(Path::new(path)),
         ["write", path] => fs::write(path, b"x").map(|()| String::new()),
         ["fill", path] => fill(path),
-        ["take-files"] => take_files(),
         ["take-ports"] => take_ports(),
         ["processes"] => processes(),
         ["bind", port] => line::listen(number(port)?).map(|_| String::new()),
@@ -187,20 +184,6 @@ fn fill(path: &str) -> io::Result<String> {
     drop(file);
     fs::remove_file(path)?;
     Ok(format!("{written} {stopped}"))
-}
-
-/// Opens files until it is refused, and keeps all but a few; says why it was refused.
-fn take_files() -> io::Result<String> {
-    let mut taken = Vec::new();
-    let stopped = loop {
-        match fs::File::open("/dev/null") {
-            Ok(file) => taken.push(file),
-            Err(error) => break error.to_string(),
-        }
-    };
-    taken.truncate(taken.len().saturating_sub(FILES_LEFT));
-    std::mem::forget(taken);
-    Ok(stopped)
 }
 
 /// Takes the vsock ports that the kernel would hand out next, and keeps them; says how many.
