@@ -51,6 +51,15 @@ impl Peers {
         Said::by(folder, &self.folder.join("bin/aics-tlog"), arguments)
     }
 
+    /// Runs AWS's reader of images; `None` where it was not built.
+    #[must_use]
+    pub fn image_oracle<A: AsRef<OsStr>>(&self, folder: &Path, arguments: &[A]) -> Option<Said> {
+        let program = self.folder.join("image-oracle");
+        program
+            .is_file()
+            .then(|| Said::by(folder, &program, arguments))
+    }
+
     /// `aics-witness`, as a witness of a lab's log.
     #[must_use]
     pub fn aics_witness(&self) -> MakeWitness {

@@ -31,7 +31,7 @@ use narthex_tests::machine::tools::Tools;
 use narthex_tests::machine::{GATE_PORT, Machine, Way, each};
 use narthex_tests::policy_source::signed;
 use narthex_tests::random::Random;
-use narthex_tests::relay::{Conduct, Direction, Mischief};
+use narthex_tests::relay::{Conduct, Direction, Mischief, Relay};
 
 use Direction::{FromInitiator, FromResponder};
 
@@ -137,6 +137,52 @@ fn assert_no_keys(lab: &Lab, machine: &Machine) {
         value(FieldName::HealthWorkload),
         Some(Value::State(State::NotStarted))
     );
+}
+
+#[test]
+fn a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing() {
+    let Some(tools) =
+        Tools::find("a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing")
+    else {
+        return;
+    };
+    let deployment = Deployment::start(tools);
+    let image = deployment.image("shop");
+    deployment.release(&[&image]);
+    let lab = &deployment.lab;
+    let machine = deployment.boot("gate", &deployment.plan(&image)).serving();
+    lab.await_health(&machine, State::Running);
+    let relay = Relay::start(&lab.path("between.sock"), machine.gate().clone()).expect("a relay");
+    let status = || {
+        let arguments = ["--status", "--timeout", "2s"];
+        lab.diag_of(relay.address(), machine.module_id(), "shop", &arguments)
+    };
+    for conduct in [
+        Conduct::HangUp,
+        Conduct::Silent,
+        Conduct::Frame(FromInitiator, 1, Mischief::Flip),
+        Conduct::Frame(FromInitiator, 0, Mischief::Swap),
+        Conduct::Frame(FromInitiator, 1, Mischief::CutOff),
+        Conduct::Frame(FromResponder, 0, Mischief::Drop),
+        Conduct::Frame(FromResponder, 0, Mischief::Repeat),
+        Conduct::Frame(FromResponder, 1, Mischief::Flip),
+        Conduct::Frame(FromResponder, 1, Mischief::CutOff),
+    ] {
+        relay.behave(conduct);
+        let said = status();
+        assert!(matches!(said.code, Some(1 | 3)), "{conduct:?}: {said:#?}");
+        assert_eq!(said.out, "", "{conduct:?}");
+    }
+    for conduct in [
+        Conduct::Honest,
+        Conduct::Dribble,
+        Conduct::Slow(Duration::from_millis(100)),
+    ] {
+        relay.behave(conduct);
+        let _ = status().done();
+    }
+    let health = lab.read(&machine, Action::Health);
+    assert_eq!(count(&health, FieldName::HealthGateRestarts), 0);
 }
 
 #[test]

@@ -10,7 +10,6 @@
     clippy::unwrap_used
 )]
 use std::fs;
-use std::time::Instant;
 
 use narthex_agent::init::status::Stage;
 use narthex_channel::Digest384;
@@ -47,14 +46,8 @@ fn an_image_boots_serves_changes_and_ends() {
     let mut plan = deployment.plan(&image);
     // What the builder says is enough.
     plan.memory_mib = image.memory_mib;
-    let begun = Instant::now();
     let mut machine = deployment.boot("shop", &plan).serving();
     let session = machine.session();
-    eprintln!(
-        "MEASURED the first diagnostic answer {:?} after the virtual machine was started, {} MiB",
-        begun.elapsed(),
-        image.memory_mib
-    );
     assert_eq!(machine.parent.heartbeats(), 1);
     let statement = session.statement();
     assert_eq!(statement.module_id.as_str(), machine.module_id());
@@ -66,7 +59,9 @@ fn an_image_boots_serves_changes_and_ends() {
     // The operator's real tool sees the release that was approved, and no other.
     let status =
         |release: &str| lab.diag_of(machine.gate(), machine.module_id(), release, &["--status"]);
-    eprintln!("{}", status("shop").done());
+    let said = status("shop").done();
+    assert!(said.contains("shop 1.0.0 (current)"), "{said}");
+    status("elsewhere").refused("release.unknown");
 
     // The workload has exactly the key.
     lab.await_health(&machine, State::Running);
@@ -94,7 +89,6 @@ fn an_image_boots_serves_changes_and_ends() {
         assert_eq!(outcome(&answer), "done", "{action}");
         if let narthex_channel::diagnostics::CallAnswer::Done(body) = answer {
             fields += body.fields.len();
-            eprintln!("{action}: {:?}", body.fields);
         }
     }
     assert!(fields > 250, "{fields} fields");
@@ -144,5 +138,4 @@ fn an_image_boots_serves_changes_and_ends() {
         );
     }
     assert!(!console.contains("Kernel panic"), "{console}");
-    eprintln!("{console}");
 }

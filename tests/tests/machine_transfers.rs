@@ -1,0 +1,132 @@
+//! Much through the relay, and many at the gate of a virtual machine.
+
+// A scenario panics when something is not as it should be: that is how it says so.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+use std::os::unix::net::UnixStream;
+use std::sync::Barrier;
+use std::thread;
+use std::time::Instant;
+
+use narthex_channel::Address;
+use narthex_channel::diagnostics::{FieldName, State, Value};
+use narthex_policy::Action;
+use narthex_tests::lab::agent::Reachable;
+use narthex_tests::lab::process::Process;
+use narthex_tests::machine::deployment::Deployment;
+use narthex_tests::machine::tools::Tools;
+use narthex_tests::machine::workload::{WORKLOAD_PORT, echoed};
+use narthex_tests::operator::{Operator, What, outcome};
+use narthex_tests::random::Random;
+
+/// One after the other.
+const SEQUENTIAL: usize = 1000;
+/// All at once; the agent's configuration says at most 64.
+const CONCURRENT: usize = 50;
+
+#[test]
+fn much_goes_through_the_relay_and_many_are_answered() {
+    let Some(tools) = Tools::find("much_goes_through_the_relay_and_many_are_answered") else {
+        return;
+    };
+    let deployment = Deployment::start(tools);
+    let image = deployment.image("shop");
+    deployment.release(&[&image]);
+    let lab = &deployment.lab;
+    let machine = deployment.boot("busy", &deployment.plan(&image)).serving();
+    lab.await_health(&machine, State::Running);
+
+    assert_eq!(machine.specimen().does("keys"), narthex_tests::lab::KEY);
+
+    // 64 KiB and 8 MiB, there and back, by the relay that the parent runs.
+    let relay = |name: &str, port: u32| {
+        let here = lab.path(name);
+        let there = Address::Hybrid {
+            path: machine.socket().to_owned(),
+            port,
+        };
+        let from = Address::Unix(here.clone()).to_string();
+        let words = ["relay", &from, &there.to_string()];
+        let narthex = lab.programs.narthex();
+        let mut process = Process::start(lab.folder(), name, &narthex, &words);
+        process.await_text("relay from");
+        (process, here)
+    };
+    let (_data, data) = relay("data.sock", WORKLOAD_PORT);
+    let mut random = Random::new(0x6e61_7274_6865_7805);
+    for length in [1, 32 * 1024, 32 * 1024 + 1, 64 * 1024, 8 << 20] {
+        let bytes = random.bytes(length);
+        let begun = Instant::now();
+        let stream = UnixStream::connect(&data).expect("the relay");
+        let back = echoed(stream, &bytes).expect("an echo");
+        assert!(back == bytes, "{length} bytes came back changed");
+        eprintln!(
+            "MEASURED {length} bytes there and back in {:?}",
+            begun.elapsed()
+        );
+    }
+
+    // Operators, one after the other, each with a session and a call of its own.
+    let (_gate, gate) = relay("gate.sock", narthex_tests::machine::GATE_PORT);
+    let gate = Address::Unix(gate);
+    let paper = lab.read_order("olga");
+    let call = |operator: &mut Operator, counter: usize| {
+        let counter = u64::try_from(counter).expect("small");
+        let what = What::plain(Action::Health, counter);
+        let request = lab.compose(operator, "olga", &paper, what);
+        assert_eq!(outcome(&operator.call(&request)), "done", "call {counter}");
+    };
+    let begun = Instant::now();
+    for counter in 0..SEQUENTIAL {
+        let mut operator = Operator::connect(&gate)
+            .unwrap_or_else(|error| panic!("session {counter}: {}", error.reason()));
+        call(&mut operator, counter);
+    }
+    eprintln!(
+        "MEASURED {SEQUENTIAL} sessions with a call each in {:?}",
+        begun.elapsed()
+    );
+
+    // And all at once: nobody calls before everybody has a session.
+    let (everybody, begun) = (Barrier::new(CONCURRENT), Instant::now());
+    thread::scope(|scope| {
+        for number in 0..CONCURRENT {
+            let (everybody, gate, call) = (&everybody, &gate, &call);
+            scope.spawn(move || {
+                let operator = Operator::connect(gate);
+                everybody.wait();
+                let mut operator =
+                    operator.unwrap_or_else(|error| panic!("session {number}: {}", error.reason()));
+                call(&mut operator, SEQUENTIAL + number);
+                everybody.wait();
+            });
+        }
+    });
+    eprintln!(
+        "MEASURED {CONCURRENT} sessions at once with a call each in {:?}",
+        begun.elapsed()
+    );
+
+    let connections = lab.read(&machine, Action::Connections);
+    let accepted = connections.value(FieldName::ConnectionsGateAccepted);
+    let least = u64::try_from(SEQUENTIAL + CONCURRENT).expect("small");
+    assert!(
+        matches!(accepted, Some(Value::Count(count)) if count >= least),
+        "{accepted:?}"
+    );
+    assert_eq!(
+        connections.value(FieldName::ConnectionsGateLimited),
+        Some(Value::Count(0))
+    );
+    let health = lab.read(&machine, Action::Health);
+    assert_eq!(
+        health.value(FieldName::HealthGateRestarts),
+        Some(Value::Count(0))
+    );
+    assert_eq!(machine.session().statement().decisions.refused, 0);
+}
