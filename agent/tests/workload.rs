@@ -23,6 +23,10 @@ use narthex_agent::sandbox::kernel_landlock_abi;
 use narthex_agent::workload::{
     ConfinementMeasure, ExitKind, LaunchStep, MeasureState, WorkloadError, WorkloadState, spawn,
 };
+use nix::sys::resource::{Resource, getrlimit};
+
+/// linux/capability.h.
+const CAP_SYS_RESOURCE: u32 = 24;
 
 const STATUS: &str = "cat /proc/self/status > $OUT/status";
 
@@ -96,8 +100,21 @@ fn as_root_everything_that_is_asked_for_holds() {
         fds.contains("0 -> /dev/null") && fds.contains("2 -> pipe:"),
         "{fds}"
     );
+    // Root may raise its limit of open files, but in a container without that capability.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let own = fs::read_to_string("/proc/self/status").unwrap();
+    let capabilities = u64::from_str_radix(status_line(&own, "CapEff").trim(), 16).unwrap();
+    let open_files = match capabilities & (1 << CAP_SYS_RESOURCE) {
+        0 => hard.min(65_536),
+        _ => 65_536,
+    };
+    let open_files = open_files.to_string();
     // 1 is the kernel's "never", for core patterns that are pipes too.
-    for (name, limit) in [("Max core file size", "1"), ("Max processes", "4096")] {
+    for (name, limit) in [
+        ("Max core file size", "1"),
+        ("Max processes", "4096"),
+        ("Max open files", &*open_files),
+    ] {
         let limits = place.seen("limits");
         let line = limits
             .lines()

@@ -367,7 +367,7 @@ impl Limits {
         // except for the value 1, which it takes as "never" (fs/coredump.c). A file of 1 byte is
         // not written either.
         lower(Resource::RLIMIT_CORE, 1)?;
-        lower(Resource::RLIMIT_NOFILE, open_files)?;
+        set(Resource::RLIMIT_NOFILE, open_files)?;
         match processes {
             Some(processes) => set(Resource::RLIMIT_NPROC, processes),
             None => Ok(()),
@@ -375,8 +375,8 @@ impl Limits {
     }
 }
 
-/// Sets both limits to `wanted`, which root may do above the present hard limit (a kernel's first process has half of
-/// all threads); otherwise as [`lower`].
+/// Sets both limits to `wanted`, which root may do above the present hard limit (a kernel's first process has 4,096
+/// files and half of all threads); otherwise as [`lower`].
 fn set(resource: Resource, wanted: u64) -> Result<(), Errno> {
     match setrlimit(resource, wanted, wanted) {
         Err(Errno::EPERM) => lower(resource, wanted),
