@@ -198,12 +198,11 @@ fn linux_and_the_module_answer_every_request_as_the_mock_does() {
         public_key: Some(vec![4; 97]),
     };
     documents.push(nsm.attest(last).expect("a document"));
-    for (number, document) in documents.iter().enumerate() {
+    for document in &documents {
         fs::write(lab.path("document.bin"), document).expect("a document");
         verify(lab, &image.measurements, &["--root", "root.der"]).done();
         verify(lab, &image.measurements, &[]).refused("chain.development_root");
         verify(lab, &Image::of("another"), &["--root", "root.der"]).refused("pcr.0");
-        eprintln!("document {number}: {} bytes", document.len());
     }
     let (nonce, data) = (hex::encode([9; 16]), hex::encode("a digest"));
     let asked = |nonce: &str, data: &str| {
