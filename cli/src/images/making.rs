@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use narthex_agent::config::Config;
+use narthex_agent::init::checks::{Reading, SelfCheck};
 use narthex_agent::mode::{Mode, Privileges};
 use narthex_image::build::{Built, build};
 use narthex_image::manifest::Manifest;
@@ -26,6 +27,7 @@ impl Making {
     pub(super) fn read(path: &Path) -> Outcome<Self> {
         let text = read_text(path, MAX_RECIPE_BYTES)?;
         let recipe = Recipe::parse(&text).map_err(|refusals| failure(path, &refusals))?;
+        kernel_is_told(path, &recipe.image.command_line)?;
         Ok(Self {
             path: path.to_owned(),
             recipe,
@@ -43,6 +45,34 @@ impl Making {
         };
         build(&self.recipe, folder, &agent_accepts)
             .map_err(|refusals| failure(&self.path, &refusals))
+    }
+}
+
+/// Judges the kernel's command line by the agent's own rules, as far as they speak of it.
+fn kernel_is_told(path: &Path, command_line: &str) -> Outcome<()> {
+    let seen = Reading {
+        command_line: Some(command_line.to_owned()),
+        ..Reading::default()
+    };
+    let about_it = [
+        SelfCheck::EntropyTrustCpu,
+        SelfCheck::EntropyTrustBootloader,
+    ];
+    match seen
+        .failed()
+        .into_iter()
+        .find(|check| about_it.contains(check))
+    {
+        None => Ok(()),
+        Some(check) => Err(Failure::misuse(
+            "recipe.field",
+            format!(
+                "{}: image.command_line: {}, or the agent ends the boot with {}",
+                path.display(),
+                check.advice(),
+                check.id()
+            ),
+        )),
     }
 }
 

@@ -38,6 +38,30 @@ fn the_same_inputs_make_the_same_bytes() {
     assert!(stderr.contains("narthex image approve"), "{stderr}");
 }
 
+/// The agent would end the boot; whoever builds should learn it first.
+#[test]
+fn the_kernel_must_be_told_whom_not_to_trust() {
+    let workshop = Workshop::new();
+    let line = |words: &str| format!("version = \"1.0.0\"\ncommand_line = \"reboot=k {words}\"");
+    let mut before = "version = \"1.0.0\"".to_owned();
+    for (words, missing) in [
+        ("random.trust_bootloader=off", "entropy.trust_cpu"),
+        ("random.trust_cpu=off", "entropy.trust_bootloader"),
+        (
+            "random.trust_cpu=off random.trust_bootloader=off random.trust_cpu=on",
+            "entropy.trust_cpu",
+        ),
+    ] {
+        workshop.edit("shop.toml", &before, &line(words));
+        before = line(words);
+        let refused = workshop.refused("image build shop.toml --out shop.eif", 2, "recipe.field");
+        assert!(refused.to_string().contains(missing), "{refused}");
+    }
+    let enough = line("random.trust_cpu=off random.trust_bootloader=off");
+    workshop.edit("shop.toml", &before, &enough);
+    workshop.done("image build shop.toml --out shop.eif");
+}
+
 /// The numbers of `build`, `measure`, `inspect` and the manifest are one, and follow from the parts.
 #[test]
 fn measurements_have_the_names_of_nitro_cli() {
