@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # The enclave kernel, built once for each recipe and compiler and then kept outside the checkout. Sourced, in the checkout.
 
-# What decides about its bytes: everything in its folder, and the tools.
+# What decides about its bytes: everything in its folder that is not for people, and the tools.
 kernel_key() {
     {
-        find enclave-image/kernel -type f -print0 | LC_ALL=C sort --zero-terminated | xargs -0 sha256sum
+        find enclave-image/kernel -type f ! -name README.md -print0 | LC_ALL=C sort --zero-terminated | xargs -0 sha256sum
         gcc --version | head -n 1
         ld --version | head -n 1
     } | sha256sum | cut -c1-16
