@@ -13,7 +13,7 @@ use crate::tree::{Kind, Tree};
 const MIB: u64 = 1 << 20;
 /// The kernel unpacked, its tables (a sixty-fourth of the memory is page descriptors alone) and its buffers.
 const KERNEL_BYTES: u64 = 64 * MIB;
-/// What all of the agent's processes may take (DESIGN, "Numbers to reach").
+/// What all of the agent's processes may take: the goal in the README's numbers.
 const AGENT_BYTES: u64 = 16 * MIB;
 /// Counted for a workload without a limit.
 const WORKLOAD_BYTES: u64 = 64 * MIB;
