@@ -17,7 +17,12 @@ kernel_cached() {
     if ! [ -e "$folder/bzImage" ]; then
         echo "building the enclave kernel, once (some minutes)" >&2
         mkdir -p "$folder"
-        enclave-image/kernel/build --out "$folder/bzImage" >&2
+        # In its place only when the build is content with it, digest and all; bash forgets `set -e` in `$(…)`.
+        if ! enclave-image/kernel/build --out "$folder/building.$BASHPID" >&2; then
+            rm -f "$folder/building.$BASHPID"
+            return 1
+        fi
+        mv "$folder/building.$BASHPID" "$folder/bzImage" || return
     fi
     printf '%s\n' "$folder/bzImage"
 }
