@@ -82,6 +82,21 @@ pub fn search(haystack: &[u8], canaries: &[Canary]) -> Option<Leak> {
     None
 }
 
+/// Nothing planted is in any of these, of which each must have something in it.
+///
+/// # Panics
+///
+/// If something is, or there is nothing to search.
+#[allow(clippy::panic)] // A leak is a failed test.
+pub fn assert_no_leak(canaries: &[Canary], places: &[(&str, Vec<u8>)], when: &str) {
+    for (what, bytes) in places {
+        assert!(!bytes.is_empty(), "{what} is empty {when}");
+        if let Some(leak) = search(bytes, canaries) {
+            panic!("{leak} in {what}, {when}");
+        }
+    }
+}
+
 /// Every form that is searched for: as it is, in both cases, as UTF-16, hexadecimal, URL-encoded, and the
 /// characters of base64 that do not depend on what stands around it; each also reversed.
 fn forms(secret: &[u8]) -> Vec<(String, Vec<u8>)> {

@@ -35,6 +35,20 @@ impl What {
             counter,
         }
     }
+
+    /// An action that only looks, with the parameters that it must have.
+    #[must_use]
+    pub const fn look(action: Action, counter: u64) -> Self {
+        let parameters = match action {
+            Action::Attest => Parameters::Nonce([7; 32]),
+            _ => Parameters::None,
+        };
+        Self {
+            action,
+            parameters,
+            counter,
+        }
+    }
 }
 
 /// An order with its signatures.

@@ -95,6 +95,15 @@ impl From<io::ErrorKind> for ConnectionError {
     }
 }
 
+/// An answer with these bundles and nothing else: no release, no proof.
+#[must_use]
+pub fn only_bundles(bundles: Vec<Signed>) -> PolicyAnswer {
+    PolicyAnswer {
+        bundles,
+        ..PolicyAnswer::default()
+    }
+}
+
 /// A file with every signature that stands beside it as `FILE.PERSON.sig`.
 ///
 /// # Errors

@@ -28,7 +28,7 @@ use narthex_tests::lab::orders::{head, now, signer};
 use narthex_tests::lab::process::{Process, await_true};
 use narthex_tests::lab::{KEY, Lab, RELEASE};
 use narthex_tests::operator::{Operator, Paper, What, compose, outcome};
-use narthex_tests::policy_source::signed;
+use narthex_tests::policy_source::only_bundles;
 use narthex_tests::relay::{Conduct, Direction, Mischief, Relay};
 
 use Direction::{FromInitiator, FromResponder};
@@ -318,14 +318,7 @@ fn another_genuine_enclave_is_not_the_one_that_was_meant() {
 fn false_sources_of_policy_change_nothing() {
     let lab = Lab::start();
     let third = lab.draft(&[], |_| (), &["alice"]);
-    let bundle = |number: u32| {
-        let file = lab.path(&format!("policy/bundles/{number:04}.toml"));
-        signed(&file).expect("a bundle")
-    };
-    let complete = |bundles: Vec<_>| PolicyAnswer {
-        bundles,
-        ..PolicyAnswer::default()
-    };
+    let bundle = |number| lab.signed_bundle(number);
     let mut altered = bundle(2);
     altered.bytes.extend_from_slice(b"# one more line\n");
     let mut unsigned = bundle(2);
@@ -335,19 +328,23 @@ fn false_sources_of_policy_change_nothing() {
     for (name, answer, reason) in [
         (
             "weak",
-            complete(vec![bundle(2), bundle(3)]),
+            only_bundles(vec![bundle(2), bundle(3)]),
             "bundle.under_signed",
         ),
-        ("unsigned", complete(vec![unsigned]), "bundle.under_signed"),
+        (
+            "unsigned",
+            only_bundles(vec![unsigned]),
+            "bundle.under_signed",
+        ),
         // The same person twice is one person.
-        ("twice", complete(vec![twice]), "bundle.under_signed"),
-        ("old", complete(vec![bundle(1)]), "bundle.below_minimum"),
+        ("twice", only_bundles(vec![twice]), "bundle.under_signed"),
+        ("old", only_bundles(vec![bundle(1)]), "bundle.below_minimum"),
         (
             "backwards",
-            complete(vec![bundle(2), bundle(1)]),
+            only_bundles(vec![bundle(2), bundle(1)]),
             "bundle.rolled_back",
         ),
-        ("altered", complete(vec![altered]), "signature.invalid"),
+        ("altered", only_bundles(vec![altered]), "signature.invalid"),
         ("empty", PolicyAnswer::default(), "bundle.missing"),
     ] {
         let enclave = lab.enclave(name);
@@ -380,9 +377,9 @@ fn false_sources_of_policy_change_nothing() {
     let agent = lab.agent("agent-running", &plan).listening().with_keys();
     let refused = |agent: &Agent| agent.session().statement().decisions.refused;
     let before = refused(&agent);
-    answer.set(complete(vec![bundle(3)]));
+    answer.set(only_bundles(vec![bundle(3)]));
     await_true("a refusal is recorded", || refused(&agent) > before);
-    for answers in [complete(vec![bundle(1)]), PolicyAnswer::default()] {
+    for answers in [only_bundles(vec![bundle(1)]), PolicyAnswer::default()] {
         let refreshed = || {
             lab.read(&agent, Action::Policy)
                 .value(FieldName::PolicyRefreshed)
@@ -399,7 +396,7 @@ fn false_sources_of_policy_change_nothing() {
     lab.submit();
     answer.set(PolicyAnswer {
         currency: Some(lab.currency()),
-        ..complete(vec![bundle(3)])
+        ..only_bundles(vec![bundle(3)])
     });
     await_true("the honest source again", || {
         agent.session().statement().bundle_in_force.version == 3

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use narthex_channel::diagnostics::{CallAnswer, CallRequest, FieldName, State, Value};
 use narthex_channel::{ArmoredSignature, Message};
 use narthex_ledger::LogReason;
-use narthex_policy::{Action, Namespace, Parameters, Reason};
-use narthex_tests::canary::{Canary, search};
+use narthex_policy::{Action, Namespace, Reason};
+use narthex_tests::canary::{Canary, assert_no_leak, search};
 use narthex_tests::lab::agent::Agent;
 use narthex_tests::lab::enclave::Enclave;
 use narthex_tests::lab::orders::read_actions;
@@ -145,14 +145,7 @@ impl Scene {
         let paper = self.lab.read_order("olga");
         let mut fields = 0;
         for (counter, action) in (0..).zip(read_actions()) {
-            let parameters = match action {
-                Action::Attest => Parameters::Nonce([7; 32]),
-                _ => Parameters::None,
-            };
-            let what = What {
-                parameters,
-                ..What::plain(action, counter)
-            };
+            let what = What::look(action, counter);
             let request = self.lab.compose(&operator, "olga", &paper, what);
             match self.ask(&mut operator, &request) {
                 CallAnswer::Done(body) => fields += body.fields.len(),
@@ -175,17 +168,12 @@ impl Scene {
 
     /// Nothing planted is in anything that left so far.
     fn search(&self, when: &str) {
-        let said = self.agent.process.log_bytes();
-        for (what, bytes) in [
-            ("what was decrypted", &self.received),
-            ("what the relay saw", &self.relay.recorded()),
-            ("what the agent said", &said),
-        ] {
-            assert!(!bytes.is_empty(), "{what} is empty {when}");
-            if let Some(leak) = search(bytes, &self.canaries) {
-                panic!("{leak} in {what}, {when}");
-            }
-        }
+        let places = [
+            ("what was decrypted", self.received.clone()),
+            ("what the relay saw", self.relay.recorded()),
+            ("what the agent said", self.agent.process.log_bytes()),
+        ];
+        assert_no_leak(&self.canaries, &places, when);
     }
 }
 

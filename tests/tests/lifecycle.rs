@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use narthex_channel::diagnostics::{Field, FieldName, ResultBody, State, Value};
 use narthex_policy::Action;
 use narthex_tests::lab::agent::Agent;
+use narthex_tests::lab::fields::{count, state};
 use narthex_tests::lab::process::{Process, Said, await_some, await_true};
 use narthex_tests::lab::{KEY, Lab, RELEASE};
 use narthex_tests::operator::Operator;
@@ -23,20 +24,6 @@ use nix::sys::signal::Signal;
 
 /// Every program ends within this time of being asked to, even on a busy machine.
 const END: Duration = Duration::from_secs(15);
-
-fn state(body: &ResultBody, name: FieldName) -> Option<State> {
-    match body.value(name) {
-        Some(Value::State(state)) => Some(state),
-        _ => None,
-    }
-}
-
-fn count(body: &ResultBody, name: FieldName) -> Option<u64> {
-    match body.value(name) {
-        Some(Value::Count(count)) => Some(count),
-        _ => None,
-    }
-}
 
 #[test]
 fn keys_arrive_when_the_service_comes_back() {
@@ -452,6 +439,7 @@ fn a_service_that_is_killed_answers_again_and_agents_do_not_notice() {
     let mut agent = lab.ready_agent("agent", &enclave);
     lab.begin_shift("olga", &enclave);
     lab.service.as_mut().expect("a service").kill();
+    // The agent asks for its policy once a second: it meets a service that is not there.
     sleep(Duration::from_secs(2));
     let health = lab.read(&agent, Action::Health);
     assert_eq!(state(&health, FieldName::HealthState), Some(State::Running));

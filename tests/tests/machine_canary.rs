@@ -12,9 +12,10 @@
 use std::fs;
 
 use narthex_channel::Message;
-use narthex_channel::diagnostics::{CallAnswer, FieldName, State, Value};
-use narthex_policy::{Action, Parameters};
-use narthex_tests::canary::{Canary, search};
+use narthex_channel::diagnostics::{CallAnswer, FieldName, Value};
+use narthex_policy::Action;
+use narthex_tests::canary::{Canary, assert_no_leak, search};
+use narthex_tests::lab::agent::Reachable;
 use narthex_tests::lab::orders::read_actions;
 use narthex_tests::lab::process::await_true;
 use narthex_tests::lab::{KEY, Lab};
@@ -66,14 +67,7 @@ impl Scene<'_> {
         let mut operator = self.session();
         let paper = self.lab.read_order("olga");
         for (counter, action) in (0..).zip(read_actions()) {
-            let parameters = match action {
-                Action::Attest => Parameters::Nonce([7; 32]),
-                _ => Parameters::None,
-            };
-            let what = What {
-                parameters,
-                ..What::plain(action, counter)
-            };
+            let what = What::look(action, counter);
             let request = self.lab.compose(&operator, "olga", &paper, what);
             let answer = operator.ask(&request);
             self.received.extend_from_slice(&answer);
@@ -114,19 +108,15 @@ impl Scene<'_> {
     }
 
     fn search(&self, when: &str) {
-        for (what, bytes) in [
+        let places = [
             ("what was decrypted", self.received.clone()),
             ("the gate's connections", self.gate.recorded()),
             ("the way to the keys", self.machine.keys().recorded()),
             ("the way to the policy", self.machine.policy().recorded()),
             ("heartbeat and status", self.machine.parent.recorded()),
             ("the console, and all that", self.machine.recorded()),
-        ] {
-            assert!(!bytes.is_empty(), "{what} is empty {when}");
-            if let Some(leak) = search(&bytes, &self.canaries) {
-                panic!("{leak} in {what}, {when}");
-            }
-        }
+        ];
+        assert_no_leak(&self.canaries, &places, when);
     }
 }
 
@@ -161,8 +151,7 @@ fn no_secret_leaves_a_virtual_machine() {
     plan.policy = Way::Recorded(lab.address("policy.sock"));
     // With everything that the kernel has to say.
     plan.append = "loglevel=7".to_owned();
-    let machine = deployment.boot("canary", &plan).serving();
-    lab.await_health(&machine, State::Running);
+    let machine = deployment.running("canary", &plan);
 
     let canary = |place: &str, secret: &[u8]| Canary::new(place, secret).expect("long enough");
     let mut canaries: Vec<Canary> = SECRETS
@@ -181,7 +170,7 @@ fn no_secret_leaves_a_virtual_machine() {
     assert!(search(own.as_bytes(), &canaries).is_some());
     assert_eq!(specimen.does(&format!("plant {FILE}")), "");
 
-    let gate = Relay::start(&lab.path("gate.sock"), machine_gate(&machine)).expect("a relay");
+    let gate = Relay::start(&lab.path("gate.sock"), machine.gate().clone()).expect("a relay");
     let mut scene = Scene {
         lab,
         machine,
@@ -219,8 +208,4 @@ fn no_secret_leaves_a_virtual_machine() {
     assert_eq!(scene.change(Action::Shutdown, &["bob"]), "done");
     scene.machine.end();
     scene.search("after the end");
-}
-
-fn machine_gate(machine: &Machine) -> narthex_channel::Address {
-    narthex_tests::lab::agent::Reachable::gate(machine).clone()
 }

@@ -134,14 +134,14 @@ fn linux_and_the_module_answer_every_request_as_the_mock_does() {
         (0..16).collect::<BTreeSet<u16>>(),
         "registers that are locked at boot"
     );
-    let (instance, _) = description.module_id.split_once("-enc").expect("an id");
+    let (instance_id, enclave_id) = description.module_id.split_once("-enc").expect("an id");
     let Image { pcrs } = image.measurements;
     let expected = [
         pcrs[0],
         pcrs[1],
         pcrs[2],
         measurement_of(ROLE_ARN.as_bytes()),
-        measurement_of(instance.as_bytes()),
+        measurement_of(instance_id.as_bytes()),
     ];
     for (index, expected) in (0..).zip(expected) {
         let state = nsm.describe_pcr(index).expect("a register");
@@ -155,7 +155,6 @@ fn linux_and_the_module_answer_every_request_as_the_mock_does() {
     assert_ne!(one, other);
 
     // The same as the mock that every other test relies on, request by request.
-    let (instance_id, enclave_id) = description.module_id.split_once("-enc").expect("an id");
     let config = MockConfig {
         identity: Identity {
             instance_id: instance_id.to_owned(),

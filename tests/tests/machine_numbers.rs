@@ -11,12 +11,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use narthex_channel::diagnostics::{FieldName, State, Value};
+use narthex_channel::diagnostics::{FieldName, Value};
 use narthex_policy::Action;
-use narthex_tests::lab::process::await_some;
+use narthex_tests::lab::agent::Reachable;
 use narthex_tests::machine::deployment::Deployment;
 use narthex_tests::machine::tools::Tools;
-use narthex_tests::operator::Operator;
 
 /// Boots of which the median counts.
 const BOOTS: usize = 5;
@@ -45,9 +44,8 @@ fn boot_time_and_memory() {
         let mut machine = deployment.boot(&format!("shop-{number}"), &deployment.plan(&image));
         machine.qemu.await_text("narthex-agent: boot begun");
         let handed_over = Instant::now();
-        let gate = narthex_tests::lab::agent::Reachable::gate(&machine).clone();
         // Its welcome is a document over its state: the first answer that says something.
-        let session = await_some("a session", || Operator::connect(&gate).ok());
+        let session = machine.session();
         whole.push(begun.elapsed());
         after_kernel.push(handed_over.elapsed());
         drop(session);
@@ -59,10 +57,7 @@ fn boot_time_and_memory() {
         median(&mut after_kernel)
     );
 
-    let machine = deployment
-        .boot("monitored", &deployment.plan(&monitored))
-        .serving();
-    lab.await_health(&machine, State::Running);
+    let machine = deployment.running("monitored", &deployment.plan(&monitored));
     let inmates = machine.inmates();
     let agents = inmates
         .iter()

@@ -10,37 +10,34 @@
     clippy::string_slice,
     clippy::unwrap_used
 )]
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::path::Path;
 use std::time::Duration;
 
 use narthex_agent::init::code::BootCode;
 use narthex_agent::init::status::{BootStatus, Stage};
-use narthex_channel::diagnostics::{FieldName, ResultBody, State, Value};
+use narthex_channel::diagnostics::{FieldName, State, Value};
 use narthex_channel::policy::PolicyAnswer;
 use narthex_channel::{Initiator, Opening};
 use narthex_policy::Action;
 use narthex_tests::connection::connect_hybrid;
-use narthex_tests::lab::Lab;
 use narthex_tests::lab::agent::Reachable;
+use narthex_tests::lab::fields::stated_count;
 use narthex_tests::lab::orders::now;
 use narthex_tests::lab::process::{Process, await_true};
+use narthex_tests::lab::{KEY, Lab};
 use narthex_tests::machine::deployment::Deployment;
 use narthex_tests::machine::tools::Tools;
 use narthex_tests::machine::{GATE_PORT, Machine, Way, each};
-use narthex_tests::policy_source::signed;
+use narthex_tests::policy_source::only_bundles;
 use narthex_tests::random::Random;
 use narthex_tests::relay::{Conduct, Direction, Mischief, Relay};
 
 use Direction::{FromInitiator, FromResponder};
 
-fn count(body: &ResultBody, name: FieldName) -> u64 {
-    match body.value(name) {
-        Some(Value::Count(count)) => count,
-        other => panic!("{name:?}: {other:?}"),
-    }
-}
+/// The wrong clocks are off by more than 20 years, s.
+const YEARS: u64 = 20 * 365 * 86_400;
 
 /// What ends every exchange that it happens to.
 fn destructive() -> Vec<Conduct> {
@@ -72,7 +69,7 @@ fn a_hostile_way_to_the_keys_is_outlived() {
     // Nobody answers there yet, so that the first attempt fails too.
     plan.keys = Way::Recorded(lab.address("nobody.sock"));
     let machine = deployment.boot("keys", &plan).serving();
-    let failures = || count(&lab.read(&machine, Action::Keys), FieldName::KeyFailures);
+    let failures = || stated_count(&lab.read(&machine, Action::Keys), FieldName::KeyFailures);
     await_true("a refusal without a key service", || failures() > 0);
     assert_no_keys(lab, &machine);
 
@@ -92,6 +89,7 @@ fn a_hostile_way_to_the_keys_is_outlived() {
     await_true("a refusal of the false service", || failures() > before);
     let sent = machine.keys().from_initiators().len() - sent;
     let attempts = machine.keys().connections() - attempts;
+    // A first handshake message is shorter than this, and the question, with a document in it, much longer.
     assert!(
         u64::try_from(sent).expect("small") <= attempts * 100,
         "{sent} bytes in {attempts} attempts"
@@ -116,13 +114,14 @@ fn a_hostile_way_to_the_keys_is_outlived() {
         .behave(Conduct::Slow(Duration::from_millis(200)));
     assert_eq!(lab.write(&machine, Action::ReloadKeys, &["alice"]), "done");
     await_true("keys again", || {
-        count(&lab.read(&machine, Action::Keys), FieldName::KeyRequests) > 0
+        stated_count(&lab.read(&machine, Action::Keys), FieldName::KeyRequests) > 0
             && lab
                 .read(&machine, Action::Health)
                 .value(FieldName::HealthKeysComplete)
                 == Some(Value::Flag(true))
     });
-    assert_eq!(machine.specimen().does("keys"), narthex_tests::lab::KEY);
+    assert_eq!(machine.specimen().does("keys"), KEY);
+    // Boot begun, waiting for a policy, serving: the agent had nothing else to say.
     assert_eq!(machine.console().matches("narthex-agent:").count(), 3);
 }
 
@@ -150,8 +149,7 @@ fn a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing() {
     let image = deployment.image("shop");
     deployment.release(&[&image]);
     let lab = &deployment.lab;
-    let machine = deployment.boot("gate", &deployment.plan(&image)).serving();
-    lab.await_health(&machine, State::Running);
+    let machine = deployment.running("gate", &deployment.plan(&image));
     let relay = Relay::start(&lab.path("between.sock"), machine.gate().clone()).expect("a relay");
     let status = || {
         let arguments = ["--status", "--timeout", "2s"];
@@ -182,7 +180,7 @@ fn a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing() {
         let _ = status().done();
     }
     let health = lab.read(&machine, Action::Health);
-    assert_eq!(count(&health, FieldName::HealthGateRestarts), 0);
+    assert_eq!(stated_count(&health, FieldName::HealthGateRestarts), 0);
 }
 
 #[test]
@@ -194,14 +192,7 @@ fn false_sources_of_policy_are_named_and_change_nothing() {
     let image = deployment.image("shop");
     deployment.release(&[&image]);
     let lab = &deployment.lab;
-    let bundle = |number: u32| {
-        let file = lab.path(&format!("policy/bundles/{number:04}.toml"));
-        signed(&file).expect("a bundle")
-    };
-    let complete = |bundles: Vec<_>| PolicyAnswer {
-        bundles,
-        ..PolicyAnswer::default()
-    };
+    let bundle = |number| lab.signed_bundle(number);
     let mut altered = bundle(2);
     altered.bytes.extend_from_slice(b"# one more line\n");
     let mut unsigned = bundle(2);
@@ -224,11 +215,15 @@ fn false_sources_of_policy_are_named_and_change_nothing() {
     for (name, answers, code) in [
         (
             "too few",
-            complete(vec![unsigned]),
+            only_bundles(vec![unsigned]),
             BootCode::PolicyUnderSigned,
         ),
-        ("old", complete(vec![bundle(1)]), BootCode::PolicyTooOld),
-        ("altered", complete(vec![altered]), BootCode::PolicyRefused),
+        ("old", only_bundles(vec![bundle(1)]), BootCode::PolicyTooOld),
+        (
+            "altered",
+            only_bundles(vec![altered]),
+            BootCode::PolicyRefused,
+        ),
         (
             "no proof that it is in force",
             lab.files_of_policy(),
@@ -263,7 +258,7 @@ fn false_sources_of_policy_are_named_and_change_nothing() {
     assert_eq!(in_force(), 2);
 
     // At run time: what is older or nothing leaves the policy where it is.
-    for answers in [complete(vec![bundle(1)]), PolicyAnswer::default()] {
+    for answers in [only_bundles(vec![bundle(1)]), PolicyAnswer::default()] {
         let before = machine.policy().connections();
         answer.set(answers);
         await_true("more answers", || {
@@ -297,8 +292,7 @@ fn a_wrong_clock_changes_no_decision_and_shows() {
     each(cases, |(name, clock, ahead)| {
         let mut plan = deployment.plan(&image);
         plan.clock = Some(clock.to_owned());
-        let machine = deployment.boot(name, &plan).serving();
-        lab.await_health(&machine, State::Running);
+        let machine = deployment.running(name, &plan);
         // Its time is the module's.
         let statement = machine.session().statement();
         let off = statement.now.0.abs_diff(now().0);
@@ -311,15 +305,17 @@ fn a_wrong_clock_changes_no_decision_and_shows() {
             Some(Value::Flag(ahead)),
             "{name}: {clock:#?}"
         );
-        let years = Duration::from_secs(20 * 365 * 86_400).as_millis();
         let Some(Value::Duration(difference)) = clock.value(FieldName::ClockDifference) else {
             panic!("{clock:#?}");
         };
-        assert!(u128::from(difference) > years, "{name}: {difference}");
+        assert!(difference > 1000 * YEARS, "{name}: {difference}");
         let system: u64 = machine.specimen().does("time").parse().expect("seconds");
-        assert!(system.abs_diff(now().0 / 1000) > 20 * 365 * 86_400);
+        assert!(system.abs_diff(now().0 / 1000) > YEARS);
     });
 }
+
+/// The connections that a gate has room for in a flood.
+const PLACES: u64 = 16;
 
 #[test]
 fn a_flood_at_the_gate_is_borne() {
@@ -327,17 +323,14 @@ fn a_flood_at_the_gate_is_borne() {
         return;
     };
     let mut deployment = Deployment::start(tools);
-    deployment.settings.gate =
-        "connections = 16\nhandshake_seconds = 2\nsessions_per_minute = 6000\n\
+    deployment.settings.gate = format!(
+        "connections = {PLACES}\nhandshake_seconds = 2\nsessions_per_minute = 6000\n\
                                 calls_per_minute = 6000\n"
-            .to_owned();
+    );
     let image = deployment.image("shop");
     deployment.release(&[&image]);
     let lab = &deployment.lab;
-    let machine = deployment
-        .boot("flooded", &deployment.plan(&image))
-        .serving();
-    lab.await_health(&machine, State::Running);
+    let machine = deployment.running("flooded", &deployment.plan(&image));
     let connect = |port| connect_hybrid(machine.socket(), port);
     let mut random = Random::new(0x6e61_7274_6865_7806);
     let (_, opening) = Initiator::new(&Opening::Diagnostics).expect("a first message");
@@ -365,10 +358,10 @@ fn a_flood_at_the_gate_is_borne() {
     }
     // With them still there, an operator comes in as soon as the first have had their time.
     let first = lab.read(&machine, Action::Connections);
-    let limited = count(&first, FieldName::ConnectionsGateLimited);
-    let faulty = count(&first, FieldName::ConnectionsGateFaulty)
-        + count(&first, FieldName::ConnectionsGateTimedOut);
-    assert!(limited + faulty > 50, "{first:#?}");
+    let limited = stated_count(&first, FieldName::ConnectionsGateLimited);
+    let faulty = stated_count(&first, FieldName::ConnectionsGateFaulty)
+        + stated_count(&first, FieldName::ConnectionsGateTimedOut);
+    assert!(limited + faulty > 3 * PLACES, "{first:#?}");
     drop(held);
 
     // Ports at which nobody listens, and the workload's.
@@ -380,9 +373,13 @@ fn a_flood_at_the_gate_is_borne() {
     stream.write_all(&opening).expect("an opening");
     stream.shutdown(Shutdown::Write).expect("a half-close");
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        // It may close with something of ours unread, but it must close.
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
     let health = lab.read(&machine, Action::Health);
-    assert_eq!(count(&health, FieldName::HealthGateRestarts), 0);
+    assert_eq!(stated_count(&health, FieldName::HealthGateRestarts), 0);
     assert_eq!(
         health.value(FieldName::HealthState),
         Some(Value::State(State::Running))

@@ -144,10 +144,7 @@ fn a_revoked_release_loses_its_key_and_its_workload() {
     let lab = &deployment.lab;
     let image = deployment.image("shop");
     deployment.release(&[&image]);
-    let mut machine = deployment
-        .boot("revoked", &deployment.plan(&image))
-        .serving();
-    lab.await_health(&machine, State::Running);
+    let mut machine = deployment.running("revoked", &deployment.plan(&image));
     let specimen = machine.specimen();
     assert_eq!(specimen.does("keys"), KEY);
     lab.stop(&["--release", "shop"], "bob");

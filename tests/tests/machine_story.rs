@@ -13,22 +13,16 @@ use std::fs;
 
 use narthex_agent::init::status::Stage;
 use narthex_channel::Digest384;
-use narthex_channel::diagnostics::{FieldName, LogCheck, ResultBody, State, Value};
-use narthex_policy::{Action, Parameters};
+use narthex_channel::diagnostics::{CallAnswer, FieldName, LogCheck, State};
+use narthex_policy::Action;
 use narthex_tests::lab::KEY;
 use narthex_tests::lab::agent::Reachable;
+use narthex_tests::lab::fields::{state, stated_count};
 use narthex_tests::lab::orders::read_actions;
-use narthex_tests::lab::process::{await_some, await_true};
+use narthex_tests::lab::process::await_true;
 use narthex_tests::machine::deployment::Deployment;
 use narthex_tests::machine::tools::Tools;
 use narthex_tests::operator::{What, outcome};
-
-fn state(body: &ResultBody, name: FieldName) -> Option<State> {
-    match body.value(name) {
-        Some(Value::State(state)) => Some(state),
-        _ => None,
-    }
-}
 
 #[test]
 fn an_image_boots_serves_changes_and_ends() {
@@ -76,18 +70,10 @@ fn an_image_boots_serves_changes_and_ends() {
     for action in read_actions() {
         let mut session = machine.session();
         let paper = lab.read_order("olga");
-        let parameters = match action {
-            Action::Attest => Parameters::Nonce([7; 32]),
-            _ => Parameters::None,
-        };
-        let what = What {
-            parameters,
-            ..What::plain(action, 0)
-        };
-        let request = lab.compose(&session, "olga", &paper, what);
+        let request = lab.compose(&session, "olga", &paper, What::look(action, 0));
         let answer = session.call(&request);
         assert_eq!(outcome(&answer), "done", "{action}");
-        if let narthex_channel::diagnostics::CallAnswer::Done(body) = answer {
+        if let CallAnswer::Done(body) = answer {
             fields += body.fields.len();
         }
     }
@@ -98,10 +84,7 @@ fn an_image_boots_serves_changes_and_ends() {
         state(&health, FieldName::HealthHeartbeat),
         Some(State::HeartbeatAnswered)
     );
-    assert_eq!(
-        health.value(FieldName::HealthFailedChecks),
-        Some(Value::Count(0))
-    );
+    assert_eq!(stated_count(&health, FieldName::HealthFailedChecks), 0);
 
     // Changes, with approvals and without.
     assert_eq!(
@@ -111,19 +94,16 @@ fn an_image_boots_serves_changes_and_ends() {
     assert_eq!(lab.write(&machine, Action::ReloadKeys, &["alice"]), "done");
     deployment.await_released(2);
     let lab = &deployment.lab;
-    let restarts = || match lab
-        .read(&machine, Action::Workload)
-        .value(FieldName::WorkloadRestarts)
-    {
-        Some(Value::Count(count)) => count,
-        other => panic!("{other:?}"),
+    let restarts = || {
+        let workload = lab.read(&machine, Action::Workload);
+        stated_count(&workload, FieldName::WorkloadRestarts)
     };
     let before = restarts();
     assert_eq!(
         lab.write(&machine, Action::RestartWorkload, &["bob"]),
         "done"
     );
-    await_some("a restart", || (restarts() > before).then_some(()));
+    await_true("a restart", || restarts() > before);
     assert_eq!(specimen.does(&format!("key {KEY}")), hex::encode(&secret));
 
     // The end: it says so, and QEMU ends by itself.

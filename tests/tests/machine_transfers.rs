@@ -14,13 +14,14 @@ use std::thread;
 use std::time::Instant;
 
 use narthex_channel::Address;
-use narthex_channel::diagnostics::{FieldName, State, Value};
+use narthex_channel::diagnostics::{FieldName, Value};
 use narthex_policy::Action;
+use narthex_tests::lab::KEY;
 use narthex_tests::lab::agent::Reachable;
-use narthex_tests::lab::process::Process;
 use narthex_tests::machine::deployment::Deployment;
 use narthex_tests::machine::tools::Tools;
 use narthex_tests::machine::workload::{WORKLOAD_PORT, echoed};
+use narthex_tests::machine::{GATE_PORT, start_relay};
 use narthex_tests::operator::{Operator, What, outcome};
 use narthex_tests::random::Random;
 
@@ -38,23 +39,16 @@ fn much_goes_through_the_relay_and_many_are_answered() {
     let image = deployment.image("shop");
     deployment.release(&[&image]);
     let lab = &deployment.lab;
-    let machine = deployment.boot("busy", &deployment.plan(&image)).serving();
-    lab.await_health(&machine, State::Running);
+    let machine = deployment.running("busy", &deployment.plan(&image));
 
-    assert_eq!(machine.specimen().does("keys"), narthex_tests::lab::KEY);
+    assert_eq!(machine.specimen().does("keys"), KEY);
 
     // 64 KiB and 8 MiB, there and back, by the relay that the parent runs.
     let relay = |name: &str, port: u32| {
         let here = lab.path(name);
-        let there = Address::Hybrid {
-            path: machine.socket().to_owned(),
-            port,
-        };
-        let from = Address::Unix(here.clone()).to_string();
-        let words = ["relay", &from, &there.to_string()];
+        let (from, to) = (Address::Unix(here.clone()), machine.port(port));
         let narthex = lab.programs.narthex();
-        let mut process = Process::start(lab.folder(), name, &narthex, &words);
-        process.await_text("relay from");
+        let process = start_relay(lab.folder(), name, &narthex, &from, &to);
         (process, here)
     };
     let (_data, data) = relay("data.sock", WORKLOAD_PORT);
@@ -72,7 +66,7 @@ fn much_goes_through_the_relay_and_many_are_answered() {
     }
 
     // Operators, one after the other, each with a session and a call of its own.
-    let (_gate, gate) = relay("gate.sock", narthex_tests::machine::GATE_PORT);
+    let (_gate, gate) = relay("gate.sock", GATE_PORT);
     let gate = Address::Unix(gate);
     let paper = lab.read_order("olga");
     let call = |operator: &mut Operator, counter: usize| {

@@ -15,6 +15,7 @@
 pub mod agent;
 pub mod asking;
 pub mod enclave;
+pub mod fields;
 pub mod orders;
 pub mod people;
 pub mod policy;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use narthex_channel::policy::PolicyAnswer;
+use narthex_channel::policy::{PolicyAnswer, Signed};
 
 use super::Lab;
 use super::enclave::{Image, ROLE_ARN};
@@ -157,6 +157,13 @@ impl Lab {
             stops: all("policy/stops"),
             currency: None,
         }
+    }
+
+    /// A bundle with the signatures that it has so far.
+    #[must_use]
+    pub fn signed_bundle(&self, number: u32) -> Signed {
+        let file = self.path(&format!("policy/bundles/{number:04}.toml"));
+        signed(&file).expect("a bundle")
     }
 
     /// Serves an answer under a name, in place of a key service.

@@ -119,6 +119,14 @@ impl Deployment {
         self.boot_in(Places::wait(1), name, plan)
     }
 
+    /// Starts a machine, and waits until it has its keys and its workload runs.
+    #[must_use]
+    pub fn running(&self, name: &str, plan: &BootPlan) -> Machine {
+        let machine = self.boot(name, plan).serving();
+        self.lab.await_health(&machine, State::Running);
+        machine
+    }
+
     /// Starts a machine where there is room.
     #[must_use]
     pub fn boot_in(&self, places: Places, name: &str, plan: &BootPlan) -> Machine {

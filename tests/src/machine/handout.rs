@@ -5,7 +5,7 @@ use narthex_nsm::socket::SocketNsm;
 
 use super::deployment::Deployment;
 use super::image::BuiltImage;
-use super::{BootPlan, Machine, start};
+use super::{BootPlan, Machine, start_relay};
 use crate::connection::connect_hybrid;
 use crate::lab::process::Process;
 
@@ -45,18 +45,13 @@ impl Deployment {
         let mut machine = self.boot(name, plan);
         machine.qemu.await_text("hands out the NSM");
         let here = self.lab.path(&format!("{name}.nsm"));
-        let there = Address::Hybrid {
-            path: machine.socket().to_owned(),
-            port: NSM_PORT,
-        };
-        let from = Address::Unix(here.clone()).to_string();
-        let mut bridge = start(
+        let bridge = start_relay(
             self.lab.folder(),
             &format!("{name}-bridge"),
             &self.lab.programs.narthex(),
-            &["relay", &from, &there.to_string()],
+            &Address::Unix(here.clone()),
+            &machine.port(NSM_PORT),
         );
-        bridge.await_text("relay from");
         Handout {
             _bridge: bridge,
             machine,

@@ -147,14 +147,9 @@ impl Machine {
                 Some(Relay::start(&path, to.clone()).expect("a relay"))
             }
             Way::Relayed(to) => {
-                let from = Address::Hybrid {
-                    path: socket.clone(),
-                    port,
-                };
-                let words = ["relay", &from.to_string(), &to.to_string()];
-                let mut process = start(folder, &format!("{name}-relay-{port}"), relay, &words);
-                process.await_text("relay from");
-                relays.push(process);
+                let from = port_of(&socket, port);
+                let name = format!("{name}-relay-{port}");
+                relays.push(start_relay(folder, &name, relay, &from, to));
                 None
             }
         };
@@ -173,10 +168,7 @@ impl Machine {
             parent,
             keys,
             policy,
-            gate: Address::Hybrid {
-                path: socket.clone(),
-                port: GATE_PORT,
-            },
+            gate: port_of(&socket, GATE_PORT),
             socket,
             module_id,
             _places: places,
@@ -249,6 +241,12 @@ impl Machine {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// A port at which it listens.
+    #[must_use]
+    pub fn port(&self, port: u32) -> Address {
+        port_of(&self.socket, port)
     }
 
     /// Its workload, if it is the specimen.
@@ -370,6 +368,28 @@ fn start(folder: &Path, name: &str, program: &Path, arguments: &[impl AsRef<str>
     let mut words = vec!["--pdeathsig", "KILL", "--", &program];
     words.extend(arguments.iter().map(AsRef::as_ref));
     Process::start(folder, name, Path::new("/usr/bin/setpriv"), &words)
+}
+
+/// Starts `narthex relay` and waits until it listens; `narthex` is the command.
+#[must_use]
+pub fn start_relay(
+    folder: &Path,
+    name: &str,
+    narthex: &Path,
+    from: &Address,
+    to: &Address,
+) -> Process {
+    let words = ["relay", &from.to_string(), &to.to_string()];
+    let mut process = start(folder, name, narthex, &words);
+    process.await_text("relay from");
+    process
+}
+
+fn port_of(socket: &Path, port: u32) -> Address {
+    Address::Hybrid {
+        path: socket.to_owned(),
+        port,
+    }
 }
 
 /// An id of AWS's shape that no other machine of these tests has.
