@@ -142,8 +142,9 @@ impl Token {
         ]);
         let point = listed
             .lines()
-            .find_map(|line| line.trim().strip_prefix("EC_POINT:"))
-            .and_then(|text| text.trim().strip_prefix("0461"))
+            .filter_map(|line| line.trim().strip_prefix("EC_POINT:"))
+            // The tool lists the other key too, in any order; this is the one of P-384.
+            .find_map(|text| text.trim().strip_prefix("0461"))
             .unwrap();
         let point: Vec<u8> = (0..point.len())
             .step_by(2)
