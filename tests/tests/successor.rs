@@ -236,7 +236,7 @@ fn an_expired_bundle_stops_changes_and_keys_and_nothing_else() {
     let workload = await_some("a workload", || {
         let all = agent.process.descendants();
         all.into_iter()
-            .find(|process| process.line.contains("sleep 600"))
+            .find(|process| process.line.starts_with("sleep 600"))
     });
     sleep(LIFE.saturating_sub(begun.elapsed()) + Duration::from_secs(2));
 
