@@ -96,7 +96,7 @@ rules! {
     OciDigest = "oci.digest", Refused;
     /// A blob that the OCI image names is not in the archive.
     OciMissing = "oci.missing", Refused;
-    /// A whiteout has no sensible name.
+    /// A whiteout has no sensible name, holds something, or lies behind a symbolic link.
     OciWhiteout = "oci.whiteout", Refused;
     /// The image's user or group is not in its own `/etc/passwd` or `/etc/group`.
     OciUser = "oci.user", Refused;

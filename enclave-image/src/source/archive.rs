@@ -303,7 +303,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Takes `path` as a whiteout if its name says so. No file of an image may have such a name, and so
+    /// no directory on the way to one either.
     fn whiteout(&mut self, path: &TreePath) -> Result<bool, Refusal> {
+        if let Some(parent) = path.parents().find(|path| path.name().starts_with(".wh.")) {
+            let detail = format!(
+                "lies in `{}`, which is the name of a whiteout and no directory",
+                parent.absolute()
+            );
+            return Err(Refusal::new(Rule::OciWhiteout, path.absolute(), detail));
+        }
         let Some(name) = path.name().strip_prefix(".wh.") else {
             return Ok(false);
         };

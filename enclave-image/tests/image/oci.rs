@@ -175,7 +175,16 @@ fn layers_lie_over_each_other() {
 
 #[test]
 fn whiteouts_without_sense() {
-    for name in [".wh.", ".wh..", ".wh...", ".wh..wh.plnk"] {
+    for name in [
+        ".wh.",
+        ".wh..",
+        ".wh...",
+        ".wh..wh.plnk",
+        // No file can have such a name, and no directory on the way to a file.
+        ".wh.x/y",
+        "etc/.wh.x/y/z",
+        ".wh.x/.wh.y",
+    ] {
         refused(
             Oci::new(&[&with([Item::file(name, "")])]).layout(),
             "oci.whiteout",
@@ -191,6 +200,33 @@ fn whiteouts_without_sense() {
         )
         .is_some()
     );
+}
+
+#[test]
+fn whiteouts_behind_links() {
+    let lower = with([
+        Item::file("etc/secret", ""),
+        Item::link("link", "etc"),
+        Item::link("x/link", "/etc"),
+    ]);
+    for name in [
+        "link/.wh.secret",
+        "link/.wh..wh..opq",
+        "x/link/.wh.secret",
+        "x/link/y/.wh.secret",
+    ] {
+        let upper = [Item::file(name, "")];
+        refused(Oci::new(&[&lower, &upper]).layout(), "oci.whiteout");
+    }
+    // A directory in the link's place has nothing below it yet, and the link itself may go.
+    let upper = [
+        Item::file("link/.wh.secret", ""),
+        Item::directory("link"),
+        Item::file("x/.wh.link", ""),
+    ];
+    let built = build(Oci::new(&[&lower, &upper]));
+    assert!(file(&built, "/etc/secret").is_some());
+    assert!(file(&built, "/x/link").is_none());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::digest::Sha256Digest;
 use crate::eif::Architecture;
 use crate::refusal::{Refusal, Rule};
 use crate::source::archive::Whiteout;
-use crate::tree::{Limits, Tree};
+use crate::tree::{Kind, Limits, Tree, TreePath};
 
 mod blobs;
 mod configuration;
@@ -107,6 +107,9 @@ pub fn read(
 fn apply(tree: &mut Tree, name: &str, content: &[u8], limits: &Limits) -> Result<(), Refusal> {
     let layer = archive::read_layer(name, content, tree, limits)?;
     for whiteout in &layer.whiteouts {
+        refuse_through_link(tree, &layer.tree, whiteout)?;
+    }
+    for whiteout in &layer.whiteouts {
         match whiteout {
             Whiteout::Path(path) => {
                 tree.remove(path);
@@ -118,4 +121,26 @@ fn apply(tree: &mut Tree, name: &str, content: &[u8], limits: &Limits) -> Result
         }
     }
     tree.overlay(layer.tree, limits)
+}
+
+/// A whiteout behind a symbolic link of a lower layer removes what the link leads to for some readers, and
+/// nothing for others. It is plain again if the layer puts a directory in the link's place.
+fn refuse_through_link(lower: &Tree, layer: &Tree, whiteout: &Whiteout) -> Result<(), Refusal> {
+    let (parents, directory) = match whiteout {
+        Whiteout::Path(path) => (path.parents(), None),
+        Whiteout::Below(Some(directory)) => (directory.parents(), Some(directory.clone())),
+        Whiteout::Below(None) => return Ok(()),
+    };
+    let is_link = |path: &TreePath| {
+        let link = |tree: &Tree| Some(matches!(tree.get(path)?.kind, Kind::Link(_)));
+        link(lower) == Some(true) && link(layer) != Some(false)
+    };
+    match parents.chain(directory).find(is_link) {
+        None => Ok(()),
+        Some(link) => Err(Refusal::new(
+            Rule::OciWhiteout,
+            link.absolute(),
+            "is a symbolic link in a lower layer, and a whiteout removes something behind it",
+        )),
+    }
 }
