@@ -1,10 +1,10 @@
 //! `image approve`: a person's word that they built the image and got the same.
 
+use narthex_image::manifest::compare;
 use narthex_policy::Namespace;
 
 use super::making::Making;
 use super::manifest::ManifestFile;
-use super::rebuild;
 use crate::commands::image::ApproveArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -19,7 +19,7 @@ pub(super) fn approve(arguments: &ApproveArguments, output: &Output) -> Outcome<
     match &arguments.recipe {
         Some(recipe) => {
             let built = Making::read(recipe)?.build()?;
-            let differences = rebuild::differences(&manifest, &built);
+            let differences = compare(&manifest, &built.manifest);
             if let Some(first) = differences.first() {
                 return Err(Failure::refused(
                     "manifest.differs",

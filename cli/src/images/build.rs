@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::describe;
 use super::inspect::registers;
-use super::making::{Making, warnings};
+use super::making::Making;
+use super::manifest::{insecure, runtimes, warnings};
 use crate::commands::image::BuildArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -52,8 +53,8 @@ pub(super) fn build(arguments: &BuildArguments, output: &Output) -> Outcome<Exit
         "Measurements": describe::measurements(&built.measurements),
         "memory_mib": built.memory_mib,
         "notes": built.notes,
-        "runtimes": built.manifest.runtimes.iter().map(|runtime| runtime.name()).collect::<Vec<_>>(),
-        "insecure": built.manifest.insecure.iter().map(|insecure| insecure.name()).collect::<Vec<_>>(),
+        "runtimes": runtimes(&built.manifest),
+        "insecure": insecure(&built.manifest),
     });
     output.result(&value, || text_of(&built, out, &manifest_path))?;
     tell_of_signatures(&manifest_path, output)?;

@@ -6,7 +6,6 @@ use narthex_agent::config::Config;
 use narthex_agent::init::checks::{Reading, SelfCheck};
 use narthex_agent::mode::{Mode, Privileges};
 use narthex_image::build::{Built, build};
-use narthex_image::manifest::Manifest;
 use narthex_image::recipe::{MAX_RECIPE_BYTES, Recipe};
 use narthex_image::{Fault, Refusal, Refusals};
 
@@ -106,26 +105,4 @@ fn failure(recipe: &Path, refusals: &Refusals) -> Failure {
 
 fn sentence(refusal: &Refusal) -> String {
     format!("{}: {}", refusal.subject(), refusal.detail())
-}
-
-/// What weakens the image or is worth knowing before it is signed, one a line; empty if nothing is.
-pub(super) fn warnings(manifest: &Manifest) -> String {
-    let mut lines = String::new();
-    let runtimes: Vec<_> = manifest
-        .runtimes
-        .iter()
-        .map(|runtime| runtime.name())
-        .collect();
-    let insecure: Vec<_> = manifest
-        .insecure
-        .iter()
-        .map(|insecure| insecure.name())
-        .collect();
-    if !runtimes.is_empty() {
-        lines.push_str(&format!("  runtimes  {}\n", runtimes.join(", ")));
-    }
-    if !insecure.is_empty() {
-        lines.push_str(&format!("  INSECURE  {}\n", insecure.join(", ")));
-    }
-    lines
 }

@@ -130,3 +130,27 @@ pub(crate) fn policy_measurements(
         pcr8: None,
     }
 }
+
+/// The words for the language runtimes in the workload.
+pub(super) fn runtimes(manifest: &Manifest) -> Vec<&'static str> {
+    let runtimes = manifest.runtimes.iter();
+    runtimes.map(|runtime| runtime.name()).collect()
+}
+
+/// The words for what was let in that weakens the image.
+pub(super) fn insecure(manifest: &Manifest) -> Vec<&'static str> {
+    let insecure = manifest.insecure.iter();
+    insecure.map(|insecure| insecure.name()).collect()
+}
+
+/// What weakens the image or is worth knowing before it is signed, one a line; empty if nothing is.
+pub(super) fn warnings(manifest: &Manifest) -> String {
+    [
+        ("runtimes", runtimes(manifest)),
+        ("INSECURE", insecure(manifest)),
+    ]
+    .into_iter()
+    .filter(|(_, words)| !words.is_empty())
+    .map(|(title, words)| format!("  {title}  {}\n", words.join(", ")))
+    .collect()
+}

@@ -1,14 +1,13 @@
 //! `image rebuild`: the same image from the same inputs, or every difference.
 
-use narthex_image::build::Built;
-use narthex_image::manifest::{Difference, Manifest, compare};
+use narthex_image::manifest::{Difference, compare};
 use serde_json::{Value, json};
 
 use super::build::{existing, refuse_existing};
 use super::describe;
 use super::inspect::registers;
-use super::making::{Making, warnings};
-use super::manifest::ManifestFile;
+use super::making::Making;
+use super::manifest::{ManifestFile, insecure, runtimes, warnings};
 use crate::commands::image::RebuildArguments;
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -28,7 +27,7 @@ pub(super) fn rebuild(arguments: &RebuildArguments, output: &Output) -> Outcome<
     if let Some(out) = &arguments.out {
         write_file(out, &built.image, existing)?;
     }
-    let differences = differences(&manifest, &built);
+    let differences = compare(&manifest, &built.manifest);
     let same = differences.is_empty();
     let value = json!({
         "verdict": if same { "accepted" } else { "refused" },
@@ -38,8 +37,8 @@ pub(super) fn rebuild(arguments: &RebuildArguments, output: &Output) -> Outcome<
         "manifest_sha384": file.sha384().to_string(),
         "Measurements": describe::measurements(&built.measurements),
         "differences": differences.iter().map(to_json).collect::<Vec<_>>(),
-        "insecure": manifest.insecure.iter().map(|insecure| insecure.name()).collect::<Vec<_>>(),
-        "runtimes": manifest.runtimes.iter().map(|runtime| runtime.name()).collect::<Vec<_>>(),
+        "insecure": insecure(&manifest),
+        "runtimes": runtimes(&manifest),
     });
     output.result(&value, || match same {
         true => format!(
@@ -64,11 +63,6 @@ pub(super) fn rebuild(arguments: &RebuildArguments, output: &Output) -> Outcome<
             Ok(Exit::Refused)
         }
     }
-}
-
-/// What differs between a manifest and what was built here, causes first.
-pub(super) fn differences(manifest: &Manifest, built: &Built) -> Vec<Difference> {
-    compare(manifest, &built.manifest)
 }
 
 fn explain(differences: &[Difference]) -> String {

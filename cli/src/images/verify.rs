@@ -1,14 +1,16 @@
 //! `image verify`: this file, this manifest, these people.
 
+use std::path::Path;
+
 use narthex_image::Sha384Digest;
 use narthex_image::manifest::Manifest;
 use narthex_policy::UnixMillis;
 use serde_json::json;
 
 use super::describe;
-use super::file::{Checked, check, policy_measurements, read_image};
+use super::file::{Checked, check, not_an_image, policy_measurements, read_image};
 use super::inspect::registers;
-use super::manifest::{self, Approved, ManifestFile};
+use super::manifest::{self, Approved, ManifestFile, insecure, runtimes, warnings};
 use crate::commands::image::VerifyArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -33,7 +35,7 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
     } = file.approved(&held.policy)?;
     let bytes = read_image(&arguments.file)?;
     let checked = check(&arguments.file, &bytes)?;
-    compare(&manifest, &checked, &bytes)?;
+    compare(&manifest, &arguments.file, &checked)?;
     let value = json!({
         "verdict": "accepted",
         "name": name.as_str(),
@@ -42,8 +44,8 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
         "manifest_sha384": file.sha384().to_string(),
         "signed": checked.certificate.is_some(),
         "Measurements": describe::measurements(&checked.measurements),
-        "insecure": manifest.insecure.iter().map(|insecure| insecure.name()).collect::<Vec<_>>(),
-        "runtimes": manifest.runtimes.iter().map(|runtime| runtime.name()).collect::<Vec<_>>(),
+        "insecure": insecure(&manifest),
+        "runtimes": runtimes(&manifest),
     });
     output.result(&value, || {
         format!(
@@ -51,14 +53,14 @@ pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> Outcome<Ex
             manifest.version,
             people.join(", "),
             registers(&checked.measurements),
-            super::making::warnings(&manifest),
+            warnings(&manifest),
         )
     })?;
     Ok(Exit::Done)
 }
 
-/// The registers decide. The file's digest is compared where it can be: a signature adds a section.
-fn compare(manifest: &Manifest, checked: &Checked<'_>, bytes: &[u8]) -> Outcome<()> {
+/// The registers decide, then every byte that is not measured. The manifest is about the unsigned file.
+fn compare(manifest: &Manifest, path: &Path, checked: &Checked<'_>) -> Outcome<()> {
     let expected = manifest::policy_measurements(&manifest.measurements);
     if !expected.met_by(&policy_measurements(&checked.measurements)) {
         return Err(Failure::refused(
@@ -67,8 +69,11 @@ fn compare(manifest: &Manifest, checked: &Checked<'_>, bytes: &[u8]) -> Outcome<
         )
         .next("`narthex image inspect` and the manifest's inputs show which part is another one"));
     }
-    let unsigned = checked.certificate.is_none();
-    if unsigned && Sha384Digest::of(bytes) != manifest.image_sha384 {
+    let unsigned = checked
+        .image
+        .without_signature()
+        .map_err(|error| not_an_image(path, &error))?;
+    if Sha384Digest::of(&unsigned) != manifest.image_sha384 {
         return Err(Failure::refused(
             "manifest.image",
             "the image measures as the manifest says, but the file is another one: its metadata or \

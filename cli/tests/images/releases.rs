@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::common::read;
 use crate::fixture::{Workshop, program};
+use crate::signing::{SIGN, make_key};
 
 const NEW: &str = "release new policy --manifest shop.manifest.json";
 const STATEMENT: &str = "policy/releases/0002-shop.toml";
@@ -297,11 +298,13 @@ fn what_is_not_measured_is_compared_too() {
     let crc = crc32(&bytes);
     bytes[0x220..0x224].copy_from_slice(&crc.to_be_bytes());
     workshop.write("shop.eif", &bytes);
-    workshop.refused(
-        "image verify shop.eif --manifest shop.manifest.json --policy policy",
-        1,
-        "manifest.image",
-    );
+    let verify =
+        |file: &str| format!("image verify {file} --manifest shop.manifest.json --policy policy");
+    workshop.refused(&verify("shop.eif"), 1, "manifest.image");
+    // Whoever signs it signs PCR0, and cannot make it the file that people approved.
+    make_key(&workshop, "signing", "P-384");
+    workshop.done(SIGN);
+    workshop.refused(&verify("signed.eif"), 1, "manifest.image");
     let (_, before) = workshop.done("image build shop.toml --out shop2.eif --manifest 2.json");
     assert!(before.contains("Somebody else"), "{before}");
 }

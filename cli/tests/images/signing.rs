@@ -27,7 +27,7 @@ pub(crate) fn checked_by_others(workshop: &Workshop, image: &str) -> String {
     String::from_utf8(said).unwrap().trim().to_owned()
 }
 
-const SIGN: &str =
+pub(crate) const SIGN: &str =
     "image sign shop.eif --certificate signing.pem --key signing.key --out signed.eif";
 
 #[test]

@@ -70,6 +70,30 @@ pub fn write(parts: &Parts<'_>) -> Result<Vec<u8>, EifError> {
 
 /// The same image with one more section at its end.
 pub(crate) fn with_signature(image: &Image<'_>, signature: &[u8]) -> Result<Vec<u8>, EifError> {
+    let mut sections = unsigned_sections(image);
+    sections.push((SectionKind::Signature, signature));
+    if sections.len() > MAX_SECTIONS {
+        return Err(EifError::SectionCount {
+            found: sections.len(),
+        });
+    }
+    assemble(header_of(image), &sections)
+}
+
+impl Image<'_> {
+    /// The file of the same image without its signature, which is what [`sign`](super::sign) was given:
+    /// all that is not measured can be compared with it, although the image was signed since.
+    ///
+    /// # Errors
+    ///
+    /// None for an image that was read from a file.
+    pub fn without_signature(&self) -> Result<Vec<u8>, EifError> {
+        assemble(header_of(self), &unsigned_sections(self))
+    }
+}
+
+/// Every section but the signature, in the one order.
+fn unsigned_sections<'a>(image: &Image<'a>) -> Vec<(SectionKind, &'a [u8])> {
     let mut sections = vec![
         (SectionKind::Kernel, image.kernel()),
         (SectionKind::CommandLine, image.command_line().as_bytes()),
@@ -81,20 +105,17 @@ pub(crate) fn with_signature(image: &Image<'_>, signature: &[u8]) -> Result<Vec<
             .iter()
             .map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)),
     );
-    sections.push((SectionKind::Signature, signature));
-    if sections.len() > MAX_SECTIONS {
-        return Err(EifError::SectionCount {
-            found: sections.len(),
-        });
-    }
-    let header = Header {
+    sections
+}
+
+fn header_of(image: &Image<'_>) -> Header {
+    Header {
         architecture: image.architecture(),
         default_memory: image.default_memory(),
         default_cpus: image.default_cpus(),
         entries: Vec::new(),
         checksum: 0,
-    };
-    assemble(header, &sections)
+    }
 }
 
 /// Sections one behind the other, and the header that says so.
