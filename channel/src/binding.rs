@@ -4,7 +4,7 @@
 //! what for: a label names the use, the handshake hash `h` names the session, and the body is the
 //! exact bytes that the document vouches for. So a document cannot serve another operation, another
 //! session, another request, or a session that somebody relays to another enclave: the two ends of
-//! a relayed session do not share `h` (REQUIREMENTS R26, R38).
+//! a relayed session do not share `h`.
 
 use core::fmt;
 

@@ -1,7 +1,7 @@
 //! Frames: `u16be(length) || bytes`, with 1 to 65535 bytes.
 //!
 //! A frame is one Noise message, or the clear preamble or refusal at the start. Nothing depends on
-//! packet boundaries or on half-closed sockets (REQUIREMENTS R46).
+//! packet boundaries or on half-closed sockets.
 
 use crate::error::ChannelError;
 use crate::limits::MAX_FRAME_BYTES;

@@ -111,7 +111,7 @@ limited_text! {
 /// `[a-z0-9_.-]{1,64}`, such as `order.expired`.
 ///
 /// On the sending side it can be made from a constant of the program only, so that no text computed
-/// from secrets or from the workload leaves in a refusal (REQUIREMENTS R47).
+/// from secrets or from the workload leaves in a refusal.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ReasonId(String);
 

@@ -3,7 +3,7 @@
 //! A released key crosses the Noise channel inside a second envelope: HPKE (RFC 9180, base mode)
 //! with X-Wing, HKDF-SHA256 and AES-256-GCM, to a one-time key that the attested request carries.
 //! So recorded traffic stays safe even if X25519 falls, and `info` ties each envelope to the
-//! session, the key's name and its version (REQUIREMENTS R37, R38, R41).
+//! session, the key's name and its version.
 //!
 //! A *commitment* is a digest of a key that is as secret as the key is random: it can be published
 //! for keys of at least 128 bits of entropy, and shows a reader whether bytes are that key.

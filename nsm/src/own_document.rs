@@ -1,7 +1,7 @@
 //! Reading the time and the module id out of a document from the program's *own* NSM.
 //!
 //! An agent's clock is the hypervisor's: it asks its NSM for a document and takes `timestamp` from
-//! it (DESIGN.md, section 6). The device is the trust anchor there, so nothing is verified.
+//! it. The device is the trust anchor there, so nothing is verified.
 //!
 //! **Never use this for a document that came from anybody else**: it checks no signature, no
 //! certificate and no measurement. That is the job of `narthex-verifier`.

@@ -1,4 +1,4 @@
-//! The mock's documents have the skeleton of genuine ones, item by item (R55).
+//! The mock's documents have the skeleton of genuine ones, item by item.
 //!
 //! For each genuine document the mock is asked for one of the same shape, and both are reduced to
 //! their skeletons: every CBOR item with its kind, width and text, every DER value of all five

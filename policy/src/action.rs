@@ -1,4 +1,4 @@
-//! What an operator may ask of an agent: a closed list (DESIGN section 7).
+//! What an operator may ask of an agent: a closed list.
 
 use core::fmt;
 

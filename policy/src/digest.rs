@@ -66,7 +66,7 @@ fixed_bytes!(
     16
 );
 fixed_bytes!(
-    /// The handshake hash `h` of a session (DESIGN section 5).
+    /// The handshake hash `h` of a session.
     SessionHash,
     32
 );

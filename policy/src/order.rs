@@ -1,4 +1,4 @@
-//! Orders: who may do what to which enclaves, from when to when, how often (DESIGN section 7).
+//! Orders: who may do what to which enclaves, from when to when, how often.
 //!
 //! A *read order* covers a set of read actions for a shift of up to 12 hours, a *write order* one
 //! change to one boot of one enclave. Both are TOML files signed by the requester in the namespace

@@ -9,7 +9,7 @@ use crate::error::AgentError;
 use crate::module::Module;
 use crate::supervisor::identity::Identity;
 
-/// The register that names the policy (DESIGN section 6).
+/// The register that names the policy.
 const POLICY_PCR: u16 = 16;
 
 /// Who we are. Refused when PCR16 was touched before us: then something else in this enclave spoke to the NSM

@@ -23,7 +23,7 @@ pub use workload::{RestartPolicy, WorkloadConfig};
 
 /// Longest configuration file that is read.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
-/// Most counters a workload may declare (DESIGN section 7, Actions).
+/// Most counters a workload may declare.
 pub const MAX_COUNTERS: usize = 16;
 /// Most keys an agent may ask for; the bound of a key request.
 pub const MAX_KEYS: usize = 16;

@@ -12,7 +12,7 @@ use super::backend::LocalRefusal;
 use crate::config::CounterConfig;
 use crate::trusted_time::BootMillis;
 
-/// Shortest time between two changes of one counter (DESIGN section 7, Actions).
+/// Shortest time between two changes of one counter.
 pub const CHANGE_INTERVAL_MILLIS: u64 = 60_000;
 /// Refusals are counted up to here: their number is the workload's choice as well.
 const MAX_REFUSALS: u64 = 15;

@@ -1,5 +1,5 @@
-//! The workload's local socket: HTTP/1.1 over a Unix socket, so that any language and `curl` work
-//! (DESIGN section 7, point 7). `agent/docs/local-socket.md` is its reference.
+//! The workload's local socket: HTTP/1.1 over a Unix socket, so that any language and `curl`
+//! work. `agent/docs/local-socket.md` is its reference.
 //!
 //! - [`backend`]: what the supervisor answers;
 //! - [`counters`]: the workload's declared counters;

@@ -11,7 +11,7 @@ use narthex_ledger::{
 };
 use narthex_policy::{Bundle, Order, OrderHead, Policy, ReadOrder, SignedOrder, WriteOrder};
 
-/// How long ago the quorum may have seen that a bundle is the one in force (DESIGN section 6).
+/// How long ago the quorum may have seen that a bundle is the one in force.
 pub const MAX_CURRENCY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How far clocks of witnesses, of the service and of whoever writes an order may lie beside trusted time.
 pub const MAX_SKEW: Duration = Duration::from_secs(60);

@@ -315,7 +315,7 @@ impl Child<'_> {
         let step = LaunchStep::User;
         let agent = (geteuid(), getegid());
         let Some((user, group)) = self.order.user else {
-            // DESIGN section 7, point 5: never 0, whatever the configuration says.
+            // Never 0, whatever the configuration says.
             if agent.0.is_root() || Uid::current().is_root() {
                 return Err(LaunchFailure {
                     step,

@@ -1,5 +1,5 @@
-//! Readings of the machine and the workload, as the closed value types of the channel (DESIGN
-//! section 7, Actions).
+//! Readings of the machine and the workload, as the closed value types of the
+//! channel.
 //!
 //! Each file reads one thing and has a pure function from the kernel's text to fields. No text of
 //! the kernel's ever becomes part of a field: there is no value type for it. What a workload can

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 /// Replaced files whose bytes wait for the workload's end. More are closed unwiped, oldest first;
 /// their pages then go back to the kernel like those of any deleted file.
 const MAX_RETIRED: usize = 128;
-const KEY_MODE: Mode = Mode::S_IRUSR; // 0400, DESIGN section 7, point 4.
+const KEY_MODE: Mode = Mode::S_IRUSR; // 0400: its owner may read it, and nobody else anything.
 
 /// A key to be handed over. The bytes are wiped when it is dropped.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The measures that confine a workload, and which of them hold.
 //!
-//! DESIGN section 7, point 5. An enclave's workload starts with all of them or not at all. On a
+//! An enclave's workload starts with all of them or not at all. On a
 //! laptop (`--local`), those that need root may be missing; they are then reported, one by one, and
 //! never dropped in silence.
 

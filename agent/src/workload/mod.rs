@@ -1,4 +1,4 @@
-//! The workload: started, confined, supervised, and its ends recorded (DESIGN section 7, point 5).
+//! The workload: started, confined, supervised, and its ends recorded.
 //!
 //! [`spawn`] gives a [`WorkloadHandle`]; behind it one task (`runner`) owns everything about the
 //! workload. Each run has a process of its own between agent and workload, the [`shepherd`], which

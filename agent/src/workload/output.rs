@@ -1,5 +1,5 @@
-//! The workload's standard output and error: discarded, and counted in bytes (DESIGN section 7,
-//! point 5).
+//! The workload's standard output and error: discarded, and counted in
+//! bytes.
 //!
 //! The kernel moves the bytes from the pipe to `/dev/null` (splice(2)), so they are never in the
 //! agent's memory: what is not there cannot leak. Only `--local` with `show_output` reads them.

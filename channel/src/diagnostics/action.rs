@@ -1,4 +1,4 @@
-//! The closed list of actions (DESIGN section 7), as results name them.
+//! The closed list of actions, as results name them.
 
 use crate::closed::closed;
 

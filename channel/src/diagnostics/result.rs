@@ -75,7 +75,7 @@ pub enum Selector {
 }
 
 /// A value. There is no variant for text or bytes, and there must never be one: this enum is the
-/// reason why diagnostics cannot leak content (DESIGN section 7).
+/// reason why diagnostics cannot leak content.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Value {

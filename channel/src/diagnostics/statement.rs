@@ -21,7 +21,7 @@ use crate::time::UnixMillis;
 /// ```
 ///
 /// It is the agent's word: as good as the document that binds it, and no better. What PCRs prove
-/// must be read from the PCRs (REQUIREMENTS R49).
+/// must be read from the PCRs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SessionStatement {
     /// The NSM's module id, as in the document.

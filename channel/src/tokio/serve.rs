@@ -66,8 +66,8 @@ impl ServeStatistics {
 
 /// Accepts connections and runs `handler` on each as a task of its own, until `stop` is ready.
 ///
-/// No failure to accept ends it, be it an aborted connection or a lack of file descriptors
-/// (REQUIREMENTS R46): it pauses, at most a second, and goes on. A handler that panics ends its own
+/// No failure to accept ends it, be it an aborted connection or a lack of file descriptors:
+/// it pauses, at most a second, and goes on. A handler that panics ends its own
 /// connection only. Dropping the future drops all connections.
 pub async fn serve<H, F>(
     listener: &Listener,

@@ -78,7 +78,7 @@ fn only_what_is_listed_comes_along() {
     assert!(file(&built, "/app/lib/data").is_none());
 }
 
-/// R46: two people, two days, two machines.
+/// Two people, two days, two machines.
 #[test]
 fn nothing_of_the_machine_is_in_the_image() {
     let first = Place::new();

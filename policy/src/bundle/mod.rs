@@ -1,4 +1,4 @@
-//! Bundles: who reviews, who may do what, which releases may have which keys (DESIGN section 6).
+//! Bundles: who reviews, who may do what, which releases may have which keys.
 
 use core::time::Duration;
 

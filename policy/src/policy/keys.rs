@@ -118,7 +118,7 @@ impl Policy {
         self.effective_stops().any(|stop| stop.stops_key(key))
     }
 
-    /// DESIGN section 6: the newest bundle, or the previous one until `previous_accepted_until`,
+    /// Accepted are the newest bundle, or the previous one until `previous_accepted_until`,
     /// or an older one whose agent has taken the newest since. Says the version.
     ///
     /// # Errors

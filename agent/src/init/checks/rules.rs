@@ -6,7 +6,7 @@ use crate::sandbox::FULL_LANDLOCK_ABI;
 use narthex_channel::diagnostics::State;
 
 /// Older kernels lack Landlock's ABI 6 (`sandbox`); and before 5.17.12 a kernel's random numbers after a start were
-/// weaker (R29).
+/// weaker.
 pub const OLDEST_KERNEL: [u64; 2] = [6, 12];
 /// What devices of root's own have.
 const ROOT_ONLY: u32 = 0o600;

@@ -1,7 +1,7 @@
 //! What AWS's certificates say, from the root's key down.
 //!
 //! Lifetimes, subjects, extensions and their order are those of genuine documents of 2024-07 and
-//! later (DESIGN.md, section 10). The upper certificates are issued in fixed slots and follow from
+//! later. The upper certificates are issued in fixed slots and follow from
 //! the authority's key, so every mock on one authority shows the same region, zone and instance
 //! certificates until they are due, as AWS does.
 
