@@ -50,7 +50,10 @@ fuzz_target!(|data: &[u8]| {
     let unsigned = image.without_signature().expect("it was read from a file");
     match signed {
         false => assert_eq!(unsigned, file, "there is one way to write an image"),
-        true => assert_eq!(Image::parse(&unsigned).map(|image| image.signature()), Ok(None)),
+        true => assert_eq!(
+            Image::parse(&unsigned).map(|image| image.signature()),
+            Ok(None)
+        ),
     }
     assert_eq!(image.measure().pcr8.is_some(), signed);
     if let Ok(certificate) = image.verify_signature() {
