@@ -312,17 +312,24 @@ async fn heads_and_bodies_are_bounded() {
     assert!(matches!(status, 414 | 431), "{status}");
 
     // Refused by what the head says: not a byte of the body is there.
+    let patient = ServeLimits {
+        body: Duration::from_secs(60),
+        stall: Duration::from_secs(60),
+        lifetime: Duration::from_secs(60),
+        ..quick()
+    };
+    let patient = serve(shared(log_of(5)), Arc::new(Everyone), patient).await;
     let begun = Instant::now();
     for stated in ["1", "1000000000000"] {
         let more = format!("content-length: {stated}\r\n");
-        let answer = ask(serving.address, "GET", "/checkpoint", &more).await;
+        let answer = ask(patient.address, "GET", "/checkpoint", &more).await;
         assert_eq!(answer.status, 413);
         assert_eq!(answer.header("connection"), "close");
-        let answer = ask(serving.address, "POST", "/checkpoint", &more).await;
+        let answer = ask(patient.address, "POST", "/checkpoint", &more).await;
         assert_eq!(answer.status, 405);
         assert_eq!(answer.header("connection"), "close");
     }
-    assert!(begun.elapsed() < Duration::from_millis(1400));
+    assert!(begun.elapsed() < Duration::from_secs(30));
 
     let chunked =
         b"GET /checkpoint HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
@@ -361,16 +368,17 @@ async fn slow_heads_are_cut_off() {
         let mut stream = connect(address);
         let begun = Instant::now();
         for byte in b"GET /checkpoint HTTP/1.1\r\nhost: abcdefghijklmnopqrstuvwxyz\r\n\r\n" {
-            if stream.write_all(&[*byte]).is_err() || begun.elapsed() > Duration::from_secs(4) {
+            if stream.write_all(&[*byte]).is_err() {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(200));
         }
         begun.elapsed()
     })
     .await
     .unwrap();
-    assert!(lasted < Duration::from_secs(2), "{lasted:?}");
+    // All of it would take 12 seconds.
+    assert!(lasted < Duration::from_secs(8), "{lasted:?}");
     // Between requests the same.
     let lasted = tokio::task::spawn_blocking(move || {
         let mut stream = connect(address);
@@ -385,21 +393,20 @@ async fn slow_heads_are_cut_off() {
     })
     .await
     .unwrap();
-    assert!(lasted < Duration::from_secs(2), "{lasted:?}");
+    assert!(lasted < Duration::from_secs(4), "{lasted:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_beyond_the_limit_wait_for_a_place() {
     let serving = serve(shared(log_of(5)), Arc::new(Everyone), quick()).await;
-    let idle: Vec<_> = (0..4).map(|_| connect(serving.address)).collect();
-    tokio::time::sleep(Duration::from_millis(50)).await;
     let begun = Instant::now();
+    let idle: Vec<_> = (0..4).map(|_| connect(serving.address)).collect();
     // Served as soon as the head's time of the idle ones is over.
     let answer = ask(serving.address, "GET", "/checkpoint", "").await;
     assert_eq!(answer.status, 200);
     let waited = begun.elapsed();
     assert!(waited > Duration::from_millis(200), "{waited:?}");
-    assert!(waited < Duration::from_secs(3), "{waited:?}");
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
     drop(idle);
 }
 
@@ -419,6 +426,7 @@ impl LogStore for Large {
 async fn who_does_not_read_loses_his_place() {
     let limits = ServeLimits {
         connections: 1,
+        lifetime: Duration::from_secs(60),
         ..quick()
     };
     let serving = serve(shared(Large), Arc::new(Everyone), limits).await;
@@ -432,7 +440,7 @@ async fn who_does_not_read_loses_his_place() {
         ask(serving.address, "GET", "/checkpoint", "").await.status,
         200
     );
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     drop(greedy);
 }
 
@@ -453,7 +461,7 @@ async fn who_reads_a_byte_at_a_time_loses_it_too() {
             .unwrap();
         let begun = Instant::now();
         let mut some = vec![0; 200_000];
-        while begun.elapsed() < Duration::from_secs(6) {
+        while begun.elapsed() < Duration::from_secs(25) {
             match stream.read(&mut some) {
                 Ok(0) | Err(_) => break,
                 Ok(_) => std::thread::sleep(Duration::from_millis(100)),
@@ -466,7 +474,7 @@ async fn who_reads_a_byte_at_a_time_loses_it_too() {
         ask(serving.address, "GET", "/checkpoint", "").await.status,
         200
     );
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     assert_eq!(serving.statistics.expired(), 1);
     dripping.join().unwrap();
 }
@@ -586,7 +594,7 @@ async fn stopping_finishes_answers_and_waits_for_nobody_else() {
     serving.stop.send(()).unwrap();
     serving.task.await.unwrap();
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(4),
         "{:?}",
         begun.elapsed()
     );
