@@ -16,13 +16,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Checks every signature. A bad one does not spoil the others: whoever carries the files
+    /// Checks every signature, and leaves out those whose signer `refuse` has something against. A bad
+    /// one does not spoil the others, not even others of the same person: whoever carries the files
     /// could otherwise undo any decision by adding one.
     pub(crate) fn of<'p>(
         signatures: &[String],
         namespace: Namespace,
         message: &[u8],
         people: impl IntoIterator<Item = &'p Person> + Clone,
+        refuse: impl Fn(&Signer) -> Option<Refusal>,
     ) -> Result<Self, Refusal> {
         if signatures.len() > MAX_SIGNATURES {
             return Err(Refusal::new(
@@ -33,7 +35,10 @@ impl Tally {
         let mut tally = Self::default();
         for armoured in signatures {
             match check_signature(armoured, namespace, message, people.clone()) {
-                Ok(signer) => tally.count(signer),
+                Ok(signer) => match refuse(&signer) {
+                    Some(refusal) => tally.ignored.push(refusal),
+                    None => tally.count(signer),
+                },
                 Err(refusal) => tally.ignored.push(refusal),
             }
         }
@@ -61,21 +66,6 @@ impl Tally {
             .iter()
             .filter(|signer| eligible.contains(&signer.person))
             .count()
-    }
-
-    /// Takes out those whom `stopped` names, with a reason for each.
-    pub(crate) fn without(mut self, stopped: impl Fn(&Signer) -> Option<Refusal>) -> Self {
-        let mut kept = Vec::new();
-        for signer in self.signers {
-            match stopped(&signer) {
-                Some(refusal) => self.ignored.push(refusal),
-                None => kept.push(signer),
-            }
-        }
-        Self {
-            signers: kept,
-            ignored: self.ignored,
-        }
     }
 
     /// Refuses when fewer than `threshold` of `eligible` signed: for the first defect of a

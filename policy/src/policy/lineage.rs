@@ -366,7 +366,13 @@ impl<'p> Reviewers<'p> {
     fn check(&self, file: &SignedFile, reason: Reason) -> Result<(), Refusal> {
         check_size(&file.bytes, limits::MAX_BUNDLE_BYTES)?;
         let people = self.people.iter().copied();
-        let tally = Tally::of(&file.signatures, Namespace::Policy, &file.bytes, people)?;
+        let tally = Tally::of(
+            &file.signatures,
+            Namespace::Policy,
+            &file.bytes,
+            people,
+            |_| None,
+        )?;
         let names: Vec<PersonName> = self
             .people
             .iter()

@@ -93,10 +93,11 @@ impl Policy {
             .cloned()
             .collect();
         let people = self.bundle.people_named(&signers);
-        let mut tally = Tally::of(&file.signatures, namespace, &file.bytes, people)?;
-        if stopped == StoppedSigners::DoNotCount {
-            tally = tally.without(|signer| self.stopped(signer));
-        }
+        let refuse = |signer: &Signer| match stopped {
+            StoppedSigners::Count => None,
+            StoppedSigners::DoNotCount => self.stopped(signer),
+        };
+        let tally = Tally::of(&file.signatures, namespace, &file.bytes, people, refuse)?;
         let mut refusal = Refusal::new(under_signed, "the bundle has no release authority");
         let mut satisfied = Vec::new();
         for authority in authorities {

@@ -377,22 +377,24 @@ impl Policy {
         let people = self.bundle.people_named(&rule.approvers);
         // The requester's own approval never counts; it is kept as the reason in case it is what
         // is missing.
+        let refuse = |signer: &Signer| {
+            let own = signer.person == *requester;
+            self.stopped(signer).or_else(|| {
+                own.then(|| {
+                    Refusal::new(
+                        Reason::OrderSelfApproval,
+                        format!("{requester} asks, and cannot approve"),
+                    )
+                })
+            })
+        };
         let others = Tally::of(
             approvals.signatures,
             Namespace::Approve,
             approvals.bytes,
             people,
-        )?
-        .without(|signer| self.stopped(signer))
-        .without(|signer| {
-            let own = signer.person == *requester;
-            own.then(|| {
-                Refusal::new(
-                    Reason::OrderSelfApproval,
-                    format!("{requester} asks, and cannot approve"),
-                )
-            })
-        });
+            refuse,
+        )?;
         others.require(rule.threshold, &rule.approvers, Reason::OrderUnderApproved)?;
         Ok(others.signers().to_vec())
     }

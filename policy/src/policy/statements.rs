@@ -12,7 +12,7 @@ use crate::tally::Tally;
 use crate::time::UnixMillis;
 
 /// Whether signatures of stopped people count for a release statement.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub(super) enum StoppedSigners {
     /// For a statement that was accepted before they were stopped.
     Count,
@@ -153,7 +153,13 @@ impl Policy {
         check_size(&file.bytes, limits::MAX_STATEMENT_BYTES)?;
         let authority = &self.bundle.stop;
         let people = self.bundle.people_named(&authority.signers);
-        let tally = Tally::of(&file.signatures, Namespace::Stop, &file.bytes, people)?;
+        let tally = Tally::of(
+            &file.signatures,
+            Namespace::Stop,
+            &file.bytes,
+            people,
+            |_| None,
+        )?;
         tally.require(
             authority.threshold,
             &authority.signers,

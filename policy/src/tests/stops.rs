@@ -136,6 +136,29 @@ fn a_stopped_person_or_ssh_key_asks_approves_and_releases_nothing() {
     );
 }
 
+/// A person with two keys, one of which was lost and stopped, still counts by the other, whichever
+/// signature stands first: whoever found the key could otherwise spoil what its owner signs.
+#[test]
+fn a_stopped_key_does_not_hide_the_other_key_of_the_same_person() {
+    let lost = key("alice").public_key().fingerprint();
+    let mut policy = released();
+    policy
+        .add_stop(&stop_file(&format!("ssh_keys = [\"{lost}\"]")), NOW)
+        .unwrap();
+    for approvers in [["alice", "alice2"], ["alice2", "alice"]] {
+        let order = signed_write(write_order(Action::RestartWorkload), &approvers);
+        let admitted = policy.admit_order(&order, NOW).unwrap();
+        let counted: Vec<_> = admitted.approvers().iter().collect();
+        assert_eq!(counted.len(), 1);
+        assert_eq!(
+            counted[0].fingerprint,
+            key("alice2").public_key().fingerprint()
+        );
+    }
+    let order = signed_write(write_order(Action::RestartWorkload), &["alice"]);
+    refused(policy.admit_order(&order, NOW), Reason::PersonStopped);
+}
+
 /// Stops do not reach reviewing, nor further stops: nobody silences the others by being first.
 #[test]
 fn reviewers_and_stop_signers_go_on() {
