@@ -267,6 +267,8 @@ fn the_certificate_is_exactly_one() {
         pem("CERTIFICATE", b"no certificate"),
         pem("CERTIFICATE", &[der.as_slice(), &[0]].concat()),
         pem("CERTIFICATE", &der[..der.len() - 1]),
+        pem("CERTIFICATE", &with_longer_length(der, 0)),
+        pem("CERTIFICATE", &with_longer_length(der, 4)),
     ];
     for (number, certificate) in wrong.into_iter().enumerate() {
         let mut pieces = Pieces::genuine(&signing);
@@ -280,6 +282,18 @@ fn the_certificate_is_exactly_one() {
         let refused = eif::sign(&unsigned(), &certificate, &|_| Ok([0; 96])).unwrap_err();
         assert_eq!(refused.id(), "eif.signature_certificate", "case {number}");
     }
+}
+
+/// The same certificate, with one byte more than it needs in the length at `offset`, which two bytes follow.
+fn with_longer_length(der: &[u8], offset: usize) -> Vec<u8> {
+    let mut longer = der.to_vec();
+    assert_eq!(longer[offset + 1], 0x82);
+    longer.splice(offset + 1..=offset + 1, [0x83, 0]);
+    if offset > 0 {
+        let outer = u16::from_be_bytes([der[2], der[3]]) + 1;
+        longer[2..4].copy_from_slice(&outer.to_be_bytes());
+    }
+    longer
 }
 
 #[test]

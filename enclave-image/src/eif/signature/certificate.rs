@@ -24,6 +24,9 @@ impl SigningCertificate {
         if !rest.is_empty() {
             return Err(wrong("there are bytes behind it"));
         }
+        if !has_shortest_lengths(der) {
+            return Err(wrong("it has a length in another spelling than DER's"));
+        }
         let key = certificate.public_key();
         let curve = key
             .algorithm
@@ -69,6 +72,41 @@ impl SigningCertificate {
     pub(crate) fn key(&self) -> Result<VerifyingKey, EifError> {
         let point = self.point.as_ref().ok_or(EifError::SignatureKey)?;
         VerifyingKey::from_sec1_bytes(point).map_err(|_| EifError::SignatureKey)
+    }
+}
+
+/// Whether every length is spelt as DER demands, in as few bytes as it needs. AWS's tools let OpenSSL
+/// write the certificate anew before they measure it, and would get another PCR8 if one was not.
+fn has_shortest_lengths(mut der: &[u8]) -> bool {
+    while !der.is_empty() {
+        let Some(next) = behind_shortest_length(der) else {
+            return false;
+        };
+        der = next;
+    }
+    true
+}
+
+/// What comes next: the content of what is made of more of the same, else what is behind the content.
+fn behind_shortest_length(der: &[u8]) -> Option<&[u8]> {
+    let [tag, first, rest @ ..] = der else {
+        return None;
+    };
+    let (length, content) = match first {
+        0..=0x7f => (usize::from(*first), rest),
+        0x81..=0x84 => {
+            let (digits, content) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            let value = |length, digit: &u8| (length << 8) | usize::from(*digit);
+            let length = digits.iter().fold(0, value);
+            let is_shortest = digits.first() != Some(&0) && length >= 0x80;
+            (is_shortest.then_some(length)?, content)
+        }
+        _ => return None,
+    };
+    match (tag & 0x1f, tag & 0x20) {
+        (0x1f, _) => None, // No type in a certificate has a number so large that bytes follow the tag.
+        (_, 0) => content.get(length..),
+        _ => Some(content),
     }
 }
 
