@@ -74,6 +74,7 @@ fn purge_some(
             .execute(params![number])?;
         kinds.insert(kind.as_str());
     }
+    writing.destroyed();
     let count = old.len() as u64;
     writing.record(Record::of(Entry::Purge(PurgeEntry {
         time: now.0,

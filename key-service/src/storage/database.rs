@@ -145,6 +145,7 @@ impl Database {
             account: Account::default(),
             undo: Vec::new(),
             after_commit: Vec::new(),
+            destroyed: false,
         };
         let transaction = connection.unchecked_transaction()?;
         schema::create(&connection)?;

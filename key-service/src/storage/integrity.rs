@@ -94,6 +94,8 @@ pub(crate) fn load(
             account,
             undo: Vec::new(),
             after_commit: Vec::new(),
+            // A run that was killed may have left it.
+            destroyed: true,
         },
         newest: Shown {
             size: newest.checkpoint.size,

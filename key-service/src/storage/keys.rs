@@ -104,6 +104,9 @@ impl Writing<'_> {
         let row = KeyRow::seal(&self.state.keyring, key, secret)?;
         row.delete(self.connection)?;
         row.insert(self.connection)?;
+        if row.key.state == KeyState::Retired {
+            self.destroyed();
+        }
         self.anchor(&row.key);
         Ok(row.key)
     }
@@ -125,6 +128,7 @@ impl Writing<'_> {
         key.entry = self.next_sequence();
         if state == KeyState::Retired {
             secret = Zeroizing::new(Vec::new());
+            self.destroyed();
         }
         let row = KeyRow::seal(&self.state.keyring, key, &secret)?;
         row.update(self.connection)?;

@@ -15,7 +15,7 @@
 //! its place, and the entries say what the rows of the other tables must be. Putting back an older copy of
 //! the *whole* database is noticed by the witnesses, which know a larger log then.
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -112,6 +112,9 @@ CREATE TABLE epoch (
 ) STRICT;
 ";
 
+/// How long a connection waits for another one that holds what it needs.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Creates the tables in a fresh file. The caller is inside a transaction.
 pub(crate) fn create(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(TABLES)?;
@@ -133,12 +136,13 @@ pub(crate) fn connect(
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     distrust_file(&connection)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: the WAL is synced before a commit returns. NORMAL would lose answered keys in a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    // Destroyed keys are overwritten with zeros, not merely unlinked.
+    // Destroyed keys are overwritten with zeros, not merely unlinked. For what stands in the write-ahead log besides, see
+    // `Writing::destroyed`.
     connection.pragma_update(None, "secure_delete", "ON")?;
     let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     let pages = i64::from(max_mebibytes) * 1024 * 1024 / page_bytes.max(512);

@@ -24,6 +24,9 @@ pub(crate) struct State {
     pub(crate) account: Account,
     pub(crate) undo: Vec<Undo>,
     pub(crate) after_commit: Vec<Box<dyn FnOnce() + Send>>,
+    /// Something was destroyed that may still stand in the write-ahead log. Not taken back with what failed: to look once
+    /// too often does no harm.
+    pub(crate) destroyed: bool,
 }
 
 /// The log as the writer has it.

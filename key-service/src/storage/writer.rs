@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     error::StoreError,
+    schema::BUSY_TIMEOUT,
     state::{Place, State},
     tree::Tree,
     writing::Writing,
@@ -36,6 +37,10 @@ use crate::{
 
 /// Jobs that may wait; more make their senders wait.
 const QUEUE: usize = 1024;
+/// How long the writer waits for readers before it empties the write-ahead log.
+const EMPTY_PATIENCE: Duration = Duration::from_millis(200);
+/// How often it tries again when somebody reads for longer than that, as `check` does.
+const EMPTY_EVERY: Duration = Duration::from_secs(10);
 /// How long a service without room says so before it tries again.
 const FULL_FOR: Duration = Duration::from_secs(60);
 
@@ -146,6 +151,7 @@ impl Store {
             full: Arc::clone(&full),
             publish,
             tree: tree.clone(),
+            kept: None,
         };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
@@ -252,10 +258,13 @@ struct Writer {
     full: Arc<Mutex<Option<Instant>>>,
     publish: watch::Sender<Published>,
     tree: SharedTree,
+    /// When the write-ahead log could last not be emptied.
+    kept: Option<Instant>,
 }
 
 impl Writer {
     fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        self.forget_destroyed();
         while let Some(first) = queue.blocking_recv() {
             let mut group = vec![first];
             while group.len() < self.group_limit
@@ -266,10 +275,7 @@ impl Writer {
             self.carry_out(group);
         }
         // A clean end leaves one file, with nothing to recover.
-        if let Err(error) = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        {
+        if let Err(error) = self.empty_write_ahead_log() {
             tracing::warn!(error = %error, "the last checkpoint failed; the next start does it");
         }
     }
@@ -292,10 +298,47 @@ impl Writer {
             matches!(result, Err(StoreError::Full)).then(Instant::now);
         if result.is_ok() {
             self.metrics.group_written(group.len(), started.elapsed());
+            self.forget_destroyed();
         }
         for job in group {
             job.answer(result.clone());
         }
+    }
+
+    /// Empties the write-ahead log if something that was destroyed may stand in it: SQLite writes over it only when it
+    /// begins it anew, which may be never.
+    fn forget_destroyed(&mut self) {
+        let tried = self.kept.is_some_and(|kept| kept.elapsed() < EMPTY_EVERY);
+        if !self.state.destroyed || tried {
+            return;
+        }
+        let emptied = self
+            .connection
+            .busy_timeout(EMPTY_PATIENCE)
+            .and_then(|()| self.empty_write_ahead_log());
+        let restored = self.connection.busy_timeout(BUSY_TIMEOUT);
+        let trouble = match emptied.and_then(|emptied| restored.map(|()| emptied)) {
+            Ok(true) => {
+                self.state.destroyed = false;
+                self.kept = None;
+                return;
+            }
+            Ok(false) => "somebody reads the database".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(
+            "what was destroyed may still stand in the write-ahead log: {trouble}; tried again later"
+        );
+        self.kept = Some(Instant::now());
+    }
+
+    /// Moves everything into the database file; says whether nothing was left behind.
+    fn empty_write_ahead_log(&self) -> rusqlite::Result<bool> {
+        let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        let busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)?;
+        Ok(busy == 0)
     }
 
     fn transact(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {

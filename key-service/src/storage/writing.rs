@@ -73,6 +73,12 @@ impl Writing<'_> {
         Ok(file)
     }
 
+    /// Something was deleted or replaced that nobody is to find in the files any more: the write-ahead log, where it may
+    /// stand for as long as the service runs, is emptied before the job is answered.
+    pub(crate) fn destroyed(&mut self) {
+        self.state.destroyed = true;
+    }
+
     /// Runs `work` on the writer once everything is durable, before anybody is answered.
     pub fn after_commit(&mut self, work: impl FnOnce() + Send + 'static) {
         self.state.after_commit.push(Box::new(work));

@@ -323,6 +323,37 @@ async fn no_key_stands_in_the_files_in_the_clear() {
     assert!(files >= 2);
 }
 
+/// Not even wrapped, and not in what SQLite writes beside the database either: whoever copies the files later, the root
+/// key among them, finds no key in them that was retired before.
+#[tokio::test]
+async fn of_a_retired_key_nothing_is_left_in_the_files() {
+    let fixture = Fixture::with_keys().await;
+    let (_database, opened) = fixture.open().unwrap();
+    // Wrapped anew, so that it stands in the write-ahead log, too.
+    change(&opened.store, "a", 1, KeyState::Disabled).await;
+    let wrapped: Vec<u8> = Connection::open(&fixture.config.database)
+        .unwrap()
+        .query_row(
+            "SELECT wrapped FROM key_version WHERE name = 'a' AND version = 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    let found_in = || {
+        let files = std::fs::read_dir(fixture.folder.path()).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let holds = |path: &std::path::PathBuf| {
+            let content = std::fs::read(path).unwrap();
+            content.windows(wrapped.len()).any(|part| part == wrapped)
+        };
+        files.filter(holds).collect::<Vec<_>>()
+    };
+    assert_ne!(found_in().len(), 0);
+    change(&opened.store, "a", 1, KeyState::Retired).await;
+    assert_eq!(found_in(), Vec::<std::path::PathBuf>::new());
+    close(opened);
+}
+
 #[tokio::test]
 async fn every_column_of_a_key_row_is_noticed() {
     for edit in [
