@@ -22,7 +22,8 @@ use narthex_ledger::{
 };
 use witnesses::Witnesses;
 
-const FAST: &str = "quorum_timeout_seconds = 1";
+/// Long enough for witnesses on a busy machine: where they are away, that is mostly known without waiting.
+const PATIENT: &str = "quorum_timeout_seconds = 5";
 
 /// A world with witnesses of which none runs.
 fn world(witnesses: &Witnesses, quorum: usize, ledger: &str, config: &str) -> World {
@@ -76,7 +77,7 @@ async fn soon<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_three_witnesses_are_enough_and_every_answer_has_a_proof() {
     let mut witnesses = Witnesses::new(3);
-    let world = world(&witnesses, 2, "", FAST);
+    let world = world(&witnesses, 2, "", PATIENT);
     witnesses.start(0, &world.log_key).await;
     witnesses.start(2, &world.log_key).await;
     let running = world.start().await;
@@ -171,7 +172,7 @@ async fn without_the_quorum_nothing_is_released_and_it_recovers_by_itself() {
 async fn nothing_is_added_before_the_quorum_has_confirmed_the_log_since_the_start() {
     let mut witnesses = Witnesses::new(3);
     // Released on the log's own signature; that the log is whole must be known all the same.
-    let world = world(&witnesses, 2, "release_waits_for_quorum = false\n", FAST);
+    let world = world(&witnesses, 2, "release_waits_for_quorum = false\n", PATIENT);
     witnesses.start_all(&world.log_key).await;
     let running = world.start().await;
     with_key(&world).await;
@@ -205,7 +206,7 @@ async fn nothing_is_added_before_the_quorum_has_confirmed_the_log_since_the_star
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_leave_on_the_logs_own_signature_when_the_bundle_says_so() {
     let mut witnesses = Witnesses::new(3);
-    let world = world(&witnesses, 2, "release_waits_for_quorum = false\n", FAST);
+    let world = world(&witnesses, 2, "release_waits_for_quorum = false\n", PATIENT);
     witnesses.start_all(&world.log_key).await;
     let running = world.start().await;
     with_key(&world).await;
@@ -258,7 +259,7 @@ async fn a_witness_that_lies_does_not_count() {
     ];
     for (name, lie) in lies {
         let mut witnesses = Witnesses::new(3);
-        let world = world(&witnesses, 2, "", FAST);
+        let world = world(&witnesses, 2, "", PATIENT);
         witnesses.start(0, &world.log_key).await;
         let key = witnesses.key(1);
         let asked = witnesses.start_scripted(1, move |request| lie(&key, request));
@@ -285,7 +286,7 @@ async fn a_witness_that_lies_does_not_count() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_copy_of_the_database_is_not_served() {
     let mut witnesses = Witnesses::new(3);
-    let world = world(&witnesses, 1, "", FAST);
+    let world = world(&witnesses, 1, "", PATIENT);
     witnesses.start(0, &world.log_key).await;
     let running = world.start().await;
     with_key(&world).await;
@@ -321,7 +322,7 @@ async fn an_older_copy_of_the_database_is_not_served() {
 async fn a_log_that_was_put_back_and_written_to_is_a_fork() {
     let mut witnesses = Witnesses::new(3);
     // A witness that is not needed for the quorum remembers, too.
-    let world = world(&witnesses, 1, "", FAST);
+    let world = world(&witnesses, 1, "", PATIENT);
     witnesses.start(0, &world.log_key).await;
     witnesses.start(1, &world.log_key).await;
     let running = world.start().await;
@@ -352,7 +353,7 @@ async fn a_log_that_was_put_back_and_written_to_is_a_fork() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_service_ends_when_a_witness_knows_more() {
     let mut witnesses = Witnesses::new(3);
-    let world = world(&witnesses, 1, "", FAST);
+    let world = world(&witnesses, 1, "", PATIENT);
     witnesses.start(0, &world.log_key).await;
     let running = world.start().await;
     witnesses.start_scripted(1, |request| {
@@ -372,7 +373,7 @@ async fn other_witnesses_in_the_next_bundle_are_asked_at_once() {
         ledger: witnesses.ledger_of([0], 1, ""),
         ..BundleText::first(vec![KeyRule::usual("db")])
     };
-    let mut world = World::with_bundle(bundle, &witnesses.config(FAST));
+    let mut world = World::with_bundle(bundle, &witnesses.config(PATIENT));
     witnesses.start(0, &world.log_key).await;
     let running = world.start().await;
     with_key(&world).await;
@@ -410,7 +411,7 @@ async fn shown(world: &World) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reader_saw_is_still_shown_after_a_crash() {
     let mut witnesses = Witnesses::new(1);
-    let world = world(&witnesses, 1, "anyone_may_read = true\n", FAST);
+    let world = world(&witnesses, 1, "anyone_may_read = true\n", PATIENT);
     witnesses.start(0, &world.log_key).await;
     let running = world.start().await;
     with_key(&world).await;
