@@ -56,6 +56,8 @@ impl Failure {
             }
             io::ErrorKind::AlreadyExists => failure
                 .next("nothing was overwritten; choose another name or move the old one away"),
+            io::ErrorKind::IsADirectory => failure.next("name a file, not the folder it is in"),
+            io::ErrorKind::NotADirectory => failure.next("name a folder, not a file"),
             _ => failure,
         }
     }

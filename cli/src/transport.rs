@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use narthex_channel::tokio::{Connection, Stream, Timeouts, TransportError, connect};
+use narthex_channel::tokio::{Connection, Phase, Stream, Timeouts, TransportError, connect};
 use narthex_channel::{Address, ChannelError, HandshakeHash, Message, Opening};
 
 use crate::failure::{Failure, Outcome};
@@ -150,9 +150,14 @@ pub(crate) fn failure(address: &Address, error: TransportError) -> Failure {
             Failure::environment(error.id(), what)
                 .next("is the enclave running, and does it listen on this port?")
         }
-        TransportError::Io { kind, .. } => {
+        TransportError::Io { phase, kind } => {
             let failure = Failure::environment(error.id(), what);
             match kind {
+                std::io::ErrorKind::NotFound if phase == Phase::Listen => {
+                    failure.next("the folder that the socket should be made in is not there")
+                }
+                std::io::ErrorKind::TimedOut => failure
+                    .next("is it running, and does anything in between (relay, firewall) drop it?"),
                 std::io::ErrorKind::ConnectionRefused => {
                     failure.next("nothing listens there; is it running?")
                 }

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use crate::file::not_toml;
 use crate::reason::{Reason, Refusal};
 
 /// A counter as the agent's measured configuration declares it.
@@ -33,9 +34,8 @@ impl DeclaredCounter {
             #[serde(default)]
             counter: Vec<DeclaredCounter>,
         }
-        let Counters { counter: counters } = toml::from_str(text).map_err(|error| {
-            Refusal::new(Reason::FileMalformed, error.to_string().trim().to_owned())
-        })?;
+        let Counters { counter: counters } =
+            toml::from_str(text).map_err(|error| not_toml(&error))?;
         match counters
             .iter()
             .find(|counter| counter.step == 0 || counter.min >= counter.max)

@@ -60,8 +60,17 @@ pub(crate) fn parse_toml<T: DeserializeOwned>(
             format!("expected schema {schema:?}, found {found:?}"),
         ));
     }
-    toml::from_str(text)
-        .map_err(|error| Refusal::new(Reason::FileMalformed, error.to_string().trim().to_owned()))
+    toml::from_str(text).map_err(|error| not_toml(&error))
+}
+
+/// Where it is and what is wrong, in one line: `toml` would draw the place below it, on lines of their own.
+pub(crate) fn not_toml(error: &toml::de::Error) -> Refusal {
+    let drawn = error.to_string();
+    let place = drawn.lines().next().unwrap_or_default();
+    Refusal::new(
+        Reason::FileMalformed,
+        format!("{place}: {}", error.message()),
+    )
 }
 
 /// Refuses `bytes` beyond `max_bytes`.
@@ -95,7 +104,7 @@ fn schema_of(text: &str) -> Result<String, Refusal> {
     }
     toml::from_str::<Head>(text)
         .map(|head| head.schema)
-        .map_err(|error| Refusal::new(Reason::FileMalformed, error.to_string().trim().to_owned()))
+        .map_err(|error| not_toml(&error))
 }
 
 /// The `schema` field of any of our files.

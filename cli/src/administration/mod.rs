@@ -238,6 +238,14 @@ fn refused(reason: &str) -> Failure {
         ),
         "order.reused" => failure.next("an order is used once; leave --order out to make a new one"),
         "order.expired" => failure.next("make a new order"),
+        "order.not_requester" | "person.unknown" | "signature.unknown_signer" => failure.next(
+            "--as must name the person who holds --key in the service's newest bundle; is it newer than yours?",
+        ),
+        "person.stopped" => failure.next("a stop statement names this person or key"),
+        "key.not_stored" | "key.no_such_version" | "key.state" | "key.exists" | "key.version_order" => failure
+            .next("`narthex keys list` shows which keys and versions there are, and their states"),
+        "file.project" => failure.next("this service is another project's"),
+        "service.busy" | "service.stopping" => failure.next("try again in a minute"),
         "log.quorum" => failure.next(
             "too few witnesses have cosigned in time, so the answer was withheld; the service's /readyz \
              names those that are missing. Look at the log before you ask again",

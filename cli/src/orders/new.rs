@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use narthex_policy::{
-    Action, BootId, NamePattern, Namespace, Order, OrderHead, Parameters, PersonName, ProjectName,
-    ReadOrder, Refusal, Targets, UnixMillis, WriteOrder,
+    Action, BootId, Bundle, NamePattern, Namespace, Order, OrderHead, Parameters, PersonName,
+    ProjectName, ReadOrder, Refusal, Targets, UnixMillis, WriteOrder,
 };
 use serde_json::json;
 
@@ -40,7 +40,18 @@ pub(crate) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
     )?;
     let value = json!({ "order": arguments.out, "sha384": digest });
     output.result(&value, || format!("{}\n", arguments.out.display()))?;
+    let bundle = held.policy.bundle();
+    for doubt in doubts(bundle, &order) {
+        output.say(format_args!(
+            "narthex: {doubt}: under bundle {} nobody takes this order",
+            bundle.version
+        ));
+    }
     output.say(match &order {
+        Order::Read(_) if bundle.ledger.is_some() => format!(
+            "signed; next, have it logged: `narthex order submit {} --policy DIR --service ADDRESS`",
+            arguments.out.display()
+        ),
         Order::Read(_) => "signed; ready for `narthex diag … --order`".to_owned(),
         Order::Write(_) => format!(
             "signed; others approve it with `narthex order approve {} --as PERSON --key KEY`",
@@ -48,6 +59,23 @@ pub(crate) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
         ),
     });
     Ok(Exit::Done)
+}
+
+/// Why nobody takes this order under this bundle. A later bundle may change that, so it is said and no more.
+fn doubts(bundle: &Bundle, order: &Order) -> Vec<String> {
+    let requester = &order.head().requester;
+    let Some(person) = bundle.person(requester) else {
+        return vec![format!("the policy does not know {requester}")];
+    };
+    let allowed = bundle.actions_of(person);
+    let asked = match order {
+        Order::Read(order) => order.actions.as_slice(),
+        Order::Write(order) => core::slice::from_ref(&order.action),
+    };
+    let denied = asked.iter().filter(|action| !allowed.contains(action));
+    denied
+        .map(|action| format!("no role of {requester}'s allows {action}"))
+        .collect()
 }
 
 /// The fields that all orders share, with a fresh nonce.

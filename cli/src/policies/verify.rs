@@ -167,7 +167,8 @@ fn signers(policy: &Policy, file: &FileOnDisk, namespace: Namespace) -> Vec<Stri
         .into_iter()
         .zip(&file.claimed)
         .map(|(signer, claimed)| match signer {
-            Ok(signer) => signer.person.to_string(),
+            Ok(signer) if signer.person.as_str() == claimed => claimed.clone(),
+            Ok(signer) => format!("{} (in {claimed}.sig)", signer.person),
             Err(refusal) => format!("{claimed}? [{}]", refusal.id()),
         })
         .collect()

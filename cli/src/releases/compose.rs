@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use narthex_policy::{
-    Digest384, Measurements, ProjectName, Provenance, Refusal, Release, ReleaseName, ReleaseStatus,
-    ReleaseVersion, Stop, StoppedRelease, UnixMillis,
+    Bundle, Digest384, Measurements, ProjectName, Provenance, Refusal, Release, ReleaseName,
+    ReleaseStatus, ReleaseVersion, Stop, StoppedRelease, UnixMillis,
 };
 use serde_json::json;
 
@@ -126,8 +126,57 @@ pub(super) fn stop(arguments: &StopArguments, output: &Output) -> Outcome<Exit> 
     };
     let text = stop.to_toml();
     Stop::parse_unverified(text.as_bytes()).map_err(|refusal| misuse(&refusal))?;
+    for doubt in doubts(&directory, &stop) {
+        output.say(format_args!(
+            "narthex: {doubt}; if that is a slip, this statement stops nothing"
+        ));
+    }
     let path = directory.place(Folder::Stops, serial, None);
     put(&path, &text, output)
+}
+
+/// What a stop statement names and the directory does not have. It may be newer at the service, so it is said and no more.
+fn doubts(directory: &PolicyDirectory, stop: &Stop) -> Vec<String> {
+    let releases = statements(directory);
+    let bundles: Vec<Bundle> = directory
+        .bundles
+        .iter()
+        .filter_map(|file| Bundle::parse_unverified(&file.signed.bytes).ok())
+        .collect();
+    let mut doubts = Vec::new();
+    for stopped in &stop.releases {
+        let mut named = releases
+            .iter()
+            .filter(|release| release.name == stopped.name);
+        let known = match &stopped.version {
+            Some(version) => named.any(|release| &release.version == version),
+            None => named.next().is_some(),
+        };
+        if !known {
+            let version = stopped.version.as_ref();
+            doubts.push(format!(
+                "no release statement here is about {}{}",
+                stopped.name,
+                version
+                    .map(|version| format!(" {version}"))
+                    .unwrap_or_default()
+            ));
+        }
+    }
+    for name in &stop.people {
+        if bundles.iter().all(|bundle| bundle.person(name).is_none()) {
+            doubts.push(format!("no bundle here names a person {name}"));
+        }
+    }
+    for name in &stop.keys {
+        if !bundles
+            .iter()
+            .any(|bundle| bundle.keys.iter().any(|rule| &rule.name == name))
+        {
+            doubts.push(format!("no bundle here has a rule for a key {name}"));
+        }
+    }
+    doubts
 }
 
 /// What a new release statement says.
