@@ -3,11 +3,16 @@
 # the words. STORY_PROGRAMS: programs that are there already. Sourced, with the script's arguments; ends up in the folder.
 set -Eeuo pipefail
 script="$(basename "$0")"
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+case "$#,${1:-}" in
+    0,) keep=no ;;
+    1,--keep) keep=yes ;;
+    1,--help) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 repository="$PWD"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$repository/target}" CARGO_TERM_COLOR=never
-keep=no
-[ "${1:-}" = --keep ] && keep=yes
 
 if [ -z "${STORY_PROGRAMS:-}" ]; then
     scripts/install-tools
@@ -32,7 +37,13 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
-trap 'echo "$script: line $LINENO failed; run it with --keep and look at the logs" >&2' ERR
+# Said on the script's own standard error: what failed may be a function whose words go to a file.
+exec {words}>&2
+failed() { # FILE LINE
+    echo "$script: ${1##*/}, line $2 failed; run it with --keep and look at the logs"
+    if [ -s "$folder/quiet.log" ]; then tail -n 3 "$folder/quiet.log"; fi
+} >&"$words"
+trap 'failed "${BASH_SOURCE[0]}" "$LINENO"' ERR
 cd "$folder"
 
 start() { # NAME COMMAND...: in the background, its words in NAME.log
