@@ -93,7 +93,9 @@ impl Database {
     /// [`StoreError::Locked`] when another process has it.
     pub fn lock(config: &StorageConfig) -> Result<Self, StoreError> {
         let path = config.database.clone();
-        let mut name = OsString::from(path.as_os_str());
+        // By its own name: two configurations may know one file by two. It is not there yet before `init`.
+        let own = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let mut name = OsString::from(own.as_os_str());
         name.push(".lock");
         let lock_path = PathBuf::from(name);
         // Not the database file itself: SQLite's own locks on it must stay as SQLite made them.

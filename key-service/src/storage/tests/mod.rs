@@ -740,6 +740,21 @@ async fn a_second_process_is_refused() {
     assert!(fixture.open().is_ok());
 }
 
+/// The lock is the file's, not the name's under which a configuration knows it.
+#[test]
+fn a_second_process_is_refused_by_another_name_too() {
+    let fixture = Fixture::new();
+    let link = fixture.folder.path().join("link.sqlite");
+    std::os::unix::fs::symlink(&fixture.config.database, &link).unwrap();
+    let by_link = StorageConfig {
+        database: link.clone(),
+        ..fixture.config.clone()
+    };
+    let _first = Database::lock(&fixture.config).unwrap();
+    let second = Database::lock(&by_link).err();
+    assert_eq!(second, Some(StoreError::Locked(link)));
+}
+
 #[test]
 fn a_database_is_initialised_once_and_only_then_opened() {
     let mut fixture = Fixture::new();
