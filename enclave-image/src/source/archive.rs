@@ -10,17 +10,12 @@ use std::sync::Arc;
 use tar::EntryType;
 
 use super::gzip;
+use super::member::{Member, Members};
 use crate::recipe::Patterns;
 use crate::refusal::{Refusal, Rule};
 use crate::tree::{
     Attributes, Entry, Kind, Limits, PathRule, Tree, TreePath, is_below_mount_point,
 };
-
-/// PAX records in which archives carry a file's Linux capabilities: of GNU tar and Docker, and of BSD tar.
-const CAPABILITY: [&str; 2] = [
-    "SCHILY.xattr.security.capability",
-    "LIBARCHIVE.xattr.security.capability",
-];
 
 /// What one archive says.
 #[derive(Debug, Default)]
@@ -118,21 +113,25 @@ impl<'a> Reader<'a> {
     fn read(mut self, content: &[u8]) -> Result<Layer, Refusal> {
         let mut archive = tar::Archive::new(Cursor::new(content));
         let entries = archive.entries().map_err(|error| self.malformed(error))?;
+        let mut members = Members::default();
         for (count, entry) in entries.enumerate() {
             let mut entry = entry.map_err(|error| self.malformed(error))?;
             if count >= self.limits.entries {
                 let detail = format!("has more than {} entries", self.limits.entries);
                 return Err(Refusal::new(Rule::TreeLimit, self.subject, detail));
             }
-            self.entry(&mut entry)?;
+            self.entry(&mut entry, &mut members)?;
         }
         Ok(self.layer)
     }
 
-    fn entry(&mut self, entry: &mut tar::Entry<'_, Cursor<&[u8]>>) -> Result<(), Refusal> {
+    fn entry(&mut self, entry: &mut Member<'_, '_>, members: &mut Members) -> Result<(), Refusal> {
         let kind = entry.header().entry_type();
+        let records = members
+            .records(entry)
+            .map_err(|error| self.malformed(error))?;
         if kind == EntryType::XGlobalHeader {
-            return self.global_header(entry);
+            return Ok(());
         }
         let path = entry.path_bytes().into_owned();
         let path = String::from_utf8(path).map_err(|error| {
@@ -141,7 +140,6 @@ impl<'a> Reader<'a> {
                 .to_string();
             Refusal::new(Rule::TreePath, shown, "is not UTF-8")
         })?;
-        let records = self.records(entry)?;
         if matches!(path.as_str(), "." | "./" | "/") && kind == EntryType::Directory {
             return Ok(()); // The root itself is the builder's.
         }
@@ -153,13 +151,11 @@ impl<'a> Reader<'a> {
             let detail = "is a sparse file; pack it with `tar` without `--sparse`";
             return Err(Refusal::new(Rule::ArchiveSparse, path.absolute(), detail));
         }
-        let tree_entry = match kind {
+        let mut tree_entry = match kind {
             EntryType::Directory => Entry::directory(self.attributes(entry)?),
             EntryType::Regular | EntryType::Continuous => {
                 let attributes = self.attributes(entry)?;
-                let mut file = Entry::file(attributes, self.content(entry, &path)?);
-                file.has_capability = records.capability;
-                file
+                Entry::file(attributes, self.content(entry, &path)?)
             }
             EntryType::Symlink => {
                 Entry::link(self.link_name(entry, Rule::TreeLinkTarget, &path)?)
@@ -179,40 +175,11 @@ impl<'a> Reader<'a> {
                 return Err(Refusal::new(Rule::TreeKind, path.absolute(), detail));
             }
         };
+        tree_entry.has_capability |= records.capability;
         self.layer.tree.insert(path, tree_entry, self.limits)
     }
 
-    /// `git archive` puts its commit there as a comment. Anything else would change the entries that
-    /// follow for some readers and not for others.
-    fn global_header(&self, entry: &mut tar::Entry<'_, Cursor<&[u8]>>) -> Result<(), Refusal> {
-        let mut content = Vec::new();
-        entry
-            .read_to_end(&mut content)
-            .map_err(|error| self.malformed(error))?;
-        for record in tar::PaxExtensions::new(&content) {
-            let record = record.map_err(|error| self.malformed(error))?;
-            if record.key() != Ok("comment") {
-                return Err(self.malformed("it has a global header that says more than a comment"));
-            }
-        }
-        Ok(())
-    }
-
-    fn records(&self, entry: &mut tar::Entry<'_, Cursor<&[u8]>>) -> Result<Records, Refusal> {
-        let mut records = Records::default();
-        let found = entry
-            .pax_extensions()
-            .map_err(|error| self.malformed(error))?;
-        for record in found.into_iter().flatten() {
-            let record = record.map_err(|error| self.malformed(error))?;
-            let key = record.key().map_err(|error| self.malformed(error))?;
-            records.sparse |= key.starts_with("GNU.sparse.");
-            records.capability |= CAPABILITY.contains(&key);
-        }
-        Ok(records)
-    }
-
-    fn attributes(&self, entry: &tar::Entry<'_, Cursor<&[u8]>>) -> Result<Attributes, Refusal> {
+    fn attributes(&self, entry: &Member<'_, '_>) -> Result<Attributes, Refusal> {
         let header = entry.header();
         let number = |value: std::io::Result<u64>| {
             value
@@ -230,11 +197,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn content(
-        &self,
-        entry: &mut tar::Entry<'_, Cursor<&[u8]>>,
-        path: &TreePath,
-    ) -> Result<Vec<u8>, Refusal> {
+    fn content(&self, entry: &mut Member<'_, '_>, path: &TreePath) -> Result<Vec<u8>, Refusal> {
         let size = entry.size();
         if size > self.limits.bytes {
             let detail = format!("is larger than {} bytes", self.limits.bytes);
@@ -252,7 +215,7 @@ impl<'a> Reader<'a> {
 
     fn link_name(
         &self,
-        entry: &tar::Entry<'_, Cursor<&[u8]>>,
+        entry: &Member<'_, '_>,
         rule: Rule,
         path: &TreePath,
     ) -> Result<String, Refusal> {
@@ -262,11 +225,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A hard link names a file that came before, in this archive or in a layer below.
-    fn hard_link(
-        &self,
-        entry: &tar::Entry<'_, Cursor<&[u8]>>,
-        path: &TreePath,
-    ) -> Result<Entry, Refusal> {
+    fn hard_link(&self, entry: &Member<'_, '_>, path: &TreePath) -> Result<Entry, Refusal> {
         let refuse = |detail: String| Refusal::new(Rule::TreeHardLink, path.absolute(), detail);
         let target = self.link_name(entry, Rule::TreeHardLink, path)?;
         // Some writers give the target with the leading `/` that they took off the paths.
@@ -334,10 +293,4 @@ impl<'a> Reader<'a> {
         self.layer.whiteouts.push(whiteout);
         Ok(true)
     }
-}
-
-#[derive(Default)]
-struct Records {
-    sparse: bool,
-    capability: bool,
 }

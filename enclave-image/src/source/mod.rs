@@ -3,4 +3,5 @@
 pub mod archive;
 pub mod folder;
 mod gzip;
+mod member;
 pub mod oci;

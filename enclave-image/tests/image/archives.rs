@@ -164,6 +164,56 @@ fn sparse_files() {
     );
 }
 
+/// What each of these would be for one reader or another: another name, another owner, one file more or less.
+fn ambiguous() -> Vec<Item> {
+    let hidden = [0x41; 512];
+    vec![
+        // Its content is the next header for readers that know that links have none.
+        Item::link("x", "app").content(&hidden),
+        Item::directory("x").content(&hidden),
+        Item::hard_link("x", "app/server").content(&hidden),
+        // A directory for readers that know how they were once written.
+        Item::file("x/", ""),
+        Item::kind("x/", EntryType::Continuous),
+        Item::link("x/", "app"),
+        Item::file("x", "")
+            .record("path", b"a")
+            .record("path", b"b"),
+        Item::file(&"x".repeat(120), "").record("path", b"a"),
+        Item::link("x", "a")
+            .record("linkpath", b"a")
+            .record("linkpath", b"b"),
+        Item::file("x", "1")
+            .record("size", b"1")
+            .record("size", b"0"),
+        Item::file("x", "1").record("size", b"0x1"),
+        Item::file("x", "").record("uid", b"1").record("uid", b"2"),
+        Item::file("x", "").record("gid", b"1").record("gid", b""),
+        // Whether the name is that of the next file differs.
+        Item::kind("g", EntryType::XGlobalHeader).record("path", b"a"),
+    ]
+}
+
+#[test]
+fn members_that_readers_take_differently() {
+    for (number, item) in ambiguous().into_iter().enumerate() {
+        let found = ids(Draft::default().build(&with([item.clone(), Item::file("y", "")])));
+        assert_eq!(found, ["archive.format"], "case {number}");
+        // In the archive around an OCI image they would choose another image.
+        let outer = tar(&[item, Item::file("index.json", "{\"manifests\":[]}")]);
+        let found = ids(Draft::default().build_oci(outer));
+        assert_eq!(found, ["archive.format"], "case {number}, outside");
+    }
+    // Records that say it once, and what it is.
+    let long = "x".repeat(120);
+    let told = Item::file(&long, "1")
+        .record("path", long.as_bytes())
+        .record("size", b"1")
+        .record("uid", b"7");
+    let built = Draft::default().build(&with([told])).unwrap();
+    assert_eq!(file(&built, &format!("/{long}")).unwrap().user, 7);
+}
+
 #[test]
 fn mount_points_are_directories() {
     for point in ["dev", "proc", "run", "tmp"] {

@@ -437,6 +437,13 @@ fn archives_that_hold_no_image() {
         tar(&[Item::file("a", ""), Item::file("a", "")]),
         "tree.duplicate",
     );
+    refused(
+        tar(&[
+            Item::file("a", "{\"manifests\":[]}"),
+            Item::hard_link("index.json", "a"),
+        ]),
+        "tree.kind",
+    );
     refused(vec![b'x'; 1000], "archive.format");
     let bad =
         |run: serde_json::Value| refused(Oci::new(&[&base()]).run(run).layout(), "oci.format");

@@ -49,6 +49,9 @@ fn files_with_capabilities() {
     ] {
         let item = Item::program("bin/ping").record(record, &[1, 0, 0, 2, 0]);
         refused(&with([item]), "image.capability");
+        // Of a link they would be the file's, for readers that give them to it.
+        let link = Item::hard_link("x", "app/server").record(record, &[1, 0, 0, 2, 0]);
+        refused(&with([link]), "image.capability");
     }
     accepted(&with([
         Item::program("bin/ping").record("SCHILY.xattr.user.note", b"x")

@@ -121,6 +121,11 @@ impl Item {
         self
     }
 
+    pub(crate) fn content(mut self, content: &[u8]) -> Self {
+        self.content = content.to_vec();
+        self
+    }
+
     pub(crate) fn record(mut self, key: &'static str, value: &[u8]) -> Self {
         self.records.push((key, value.to_vec()));
         self

@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 use tar::EntryType;
 
+use super::super::member::Members;
 use super::MAX_DOCUMENT_BYTES;
 use crate::digest::Sha256Digest;
 use crate::refusal::{Refusal, Rule};
@@ -40,13 +41,21 @@ impl<'a> Blobs<'a> {
         };
         let mut files = BTreeMap::new();
         let mut archive = tar::Archive::new(Cursor::new(bytes));
+        let mut members = Members::default();
         for entry in archive.entries().map_err(|error| malformed(&error))? {
-            let entry = entry.map_err(|error| malformed(&error))?;
+            let mut entry = entry.map_err(|error| malformed(&error))?;
             if files.len() >= limits.entries {
                 let detail = format!("has more than {} entries", limits.entries);
                 return Err(Refusal::new(Rule::TreeLimit, subject, detail));
             }
+            let records = members
+                .records(&mut entry)
+                .map_err(|error| malformed(&error))?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            if records.sparse {
+                let detail = "has a sparse file; pack it with `tar` without `--sparse`";
+                return Err(Refusal::new(Rule::ArchiveSparse, subject, detail));
+            }
             let file = match entry.header().entry_type() {
                 EntryType::Regular | EntryType::Continuous => {
                     let range = usize::try_from(entry.raw_file_position())
@@ -61,7 +70,12 @@ impl<'a> Blobs<'a> {
                     let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                     File::Link(String::from_utf8_lossy(&target).into_owned())
                 }
-                _ => continue,
+                EntryType::Directory | EntryType::XGlobalHeader => continue,
+                _ => {
+                    let detail = "is no file, directory or symbolic link, which is all that an image's archive has";
+                    let shown = name.escape_debug().to_string();
+                    return Err(Refusal::new(Rule::TreeKind, shown, detail));
+                }
             };
             let path = TreePath::parse(&name, PathRule::Archive)?;
             if files.insert(path.relative().to_owned(), file).is_some() {
