@@ -7,6 +7,7 @@ use narthex_agent::child::{Role, take_inherited};
 use narthex_agent::cli::{Command, HELP, Misuse};
 use narthex_agent::config::Config;
 use narthex_agent::error::AgentError;
+use narthex_agent::notice::to_standard_error;
 use narthex_agent::{fetcher, gate, init, supervisor, workload};
 
 /// Exit code for wrong arguments and configurations.
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
                 .and_then(supervisor::run_local),
         ),
         Err(Misuse(what)) => {
-            eprintln!("narthex-agent: {what}\n\n{HELP}");
+            to_standard_error(format_args!("narthex-agent: {what}\n\n{HELP}"));
             ExitCode::from(MISUSE)
         }
     }
@@ -72,7 +73,7 @@ fn report(result: Result<(), AgentError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("narthex-agent: {error} ({})", error.id());
+            to_standard_error(format_args!("narthex-agent: {error} ({})", error.id()));
             ExitCode::from(error.exit_code())
         }
     }

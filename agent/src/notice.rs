@@ -3,6 +3,15 @@
 //! Notices carry ids from closed lists, never text from a peer or a workload, so that even a laptop's log shows
 //! no more than diagnostics would.
 
+use std::fmt;
+use std::io::Write;
+
+/// Writes one line on standard error. Nobody has to read it: where it cannot be written (a pipe whose reader has gone),
+/// it is lost, and nothing else happens. `eprintln!` would panic there and end the agent.
+pub fn to_standard_error(line: fmt::Arguments<'_>) {
+    let _lost = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Where notices go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notices {
@@ -17,7 +26,7 @@ impl Notices {
     pub fn say(self, what: &'static str, id: &str) {
         if self == Self::StandardError {
             let separator = if id.is_empty() { "" } else { ": " };
-            eprintln!("narthex-agent: {what}{separator}{id}");
+            to_standard_error(format_args!("narthex-agent: {what}{separator}{id}"));
         }
     }
 }

@@ -55,6 +55,36 @@ fn misuse_is_exit_code_2() {
     }
 }
 
+/// `narthex-agent … 2>&1 | head`: whoever read its words has gone.
+#[test]
+fn words_that_nobody_reads_change_nothing() {
+    for arguments in [&["--nonsense"][..], &["--local", "/nowhere/agent.toml"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = Command::new(program())
+            .args(arguments)
+            .stderr(writer)
+            .status()
+            .expect("start");
+        let expected = told(&agent(arguments)).0;
+        assert_eq!(status.code(), expected, "{arguments:?}");
+        assert!(matches!(expected, Some(2 | 3)), "{expected:?}");
+    }
+}
+
+/// What is wrong with a configuration is one line, and says where.
+#[test]
+fn a_configuration_that_is_no_toml_is_one_line() {
+    let file = std::env::temp_dir().join(format!("narthex-agent-{}.toml", std::process::id()));
+    std::fs::write(&file, "a = 1\nnonsense\n").expect("write");
+    let path = file.to_str().expect("UTF-8");
+    let (code, _, error) = told(&agent(&["--check-config", path]));
+    std::fs::remove_file(&file).expect("remove");
+    assert_eq!(code, Some(2));
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("at line 2, column 9: "), "{error}");
+}
+
 #[test]
 fn a_configuration_can_be_checked() {
     let (code, output, error) = told(&agent(&["--check-config", EXAMPLE]));

@@ -223,8 +223,15 @@ impl Config {
         if text.len() > MAX_CONFIG_BYTES {
             return Err(ConfigError::rule("file", "is longer than 64 KiB"));
         }
-        let config: Self =
-            toml::from_str(text).map_err(|error| ConfigError::rule("file", &error.to_string()))?;
+        let config: Self = toml::from_str(text).map_err(|error: toml::de::Error| {
+            // The first line names the place; the others would draw it.
+            let drawn = error.to_string();
+            let place = drawn.lines().next().unwrap_or_default();
+            ConfigError::rule(
+                "file",
+                &format!("is not accepted: {place}: {}", error.message()),
+            )
+        })?;
         check::check(&config)?;
         Ok(config)
     }

@@ -4,6 +4,7 @@ use std::panic::{Location, PanicHookInfo};
 
 use super::code::BootCode;
 use super::process_one;
+use crate::notice::to_standard_error;
 
 /// In the supervisor: says where, and ends by SIGABRT, which process 1 sees.
 pub(super) fn abort_on_panic() {
@@ -24,5 +25,5 @@ pub(super) fn restart_on_panic() {
 fn say_where(info: &PanicHookInfo<'_>) {
     let location = info.location();
     let (file, line) = location.map_or(("?", 0), |at: &Location<'_>| (at.file(), at.line()));
-    eprintln!("narthex-agent: panic at {file}:{line}");
+    to_standard_error(format_args!("narthex-agent: panic at {file}:{line}"));
 }

@@ -20,6 +20,7 @@ use super::code::BootCode;
 use super::link::Link;
 use super::status::{BootStatus, RECORD_BYTES, Stage};
 use super::{STATUS_ADDRESS, panic, supervisor, system};
+use crate::notice::to_standard_error;
 use crate::platform::process::{ChildEnd, Collected, collect_child};
 
 /// How long one status message may take: connecting, sending, and the parent's closing of the connection.
@@ -30,7 +31,11 @@ pub fn main() -> ! {
     panic::restart_on_panic();
     let mut announcer = Announcer::new(STATUS_ADDRESS);
     let prepared = system::prepare().map_err(|fault| {
-        eprintln!("narthex-agent: {}: {}", fault.code.id(), fault.error);
+        to_standard_error(format_args!(
+            "narthex-agent: {}: {}",
+            fault.code.id(),
+            fault.error
+        ));
         fault.code
     });
     if let Err(code) = prepared.and_then(|()| supervise(supervisor_command(), &mut announcer)) {
@@ -206,7 +211,7 @@ impl Announcer {
     }
 
     fn say(&mut self, status: BootStatus) {
-        eprintln!("{}", status.line(self.served));
+        to_standard_error(format_args!("{}", status.line(self.served)));
         self.served |= status.stage == Stage::Serving;
         self.last = Some(status.stage);
     }

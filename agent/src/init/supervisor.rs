@@ -12,6 +12,7 @@ use super::{CONFIG_PATH, HEARTBEAT_ADDRESS};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::mode::{Mode, Privileges};
+use crate::notice::to_standard_error;
 use crate::supervisor::run_enclave;
 
 /// The argument by which process 1 starts it. Of no use to a person: without an enclave's configuration and
@@ -29,7 +30,7 @@ pub fn main() -> u8 {
         }
         Err(error) => {
             // A line for people; the next one, by process 1, is for machines.
-            eprintln!("narthex-agent: {error}");
+            to_standard_error(format_args!("narthex-agent: {error}"));
             reporter.say(Stage::Failed, BootCode::from(&error));
             error.exit_code()
         }

@@ -34,6 +34,7 @@ use super::messages::{
     Descriptor, Event, LaunchOrder, RootOrder, STOP_COMMAND_BYTES, receive_order,
 };
 use super::system_calls::{self, Vsock};
+use crate::notice::to_standard_error;
 use crate::platform::confined_child::{
     ChildOrder, FileSystem, LaunchFailure, Limits, Tolerance, launch, standard_input,
 };
@@ -56,7 +57,9 @@ const KILL_PAUSE: Duration = Duration::from_millis(2);
 /// otherwise.
 pub fn main() -> u8 {
     let Some(control) = control_socket() else {
-        eprintln!("narthex-agent: {SUBCOMMAND} is started by the agent only");
+        to_standard_error(format_args!(
+            "narthex-agent: {SUBCOMMAND} is started by the agent only"
+        ));
         return 2;
     };
     match run(control) {
