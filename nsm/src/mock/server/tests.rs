@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
 
 use super::*;
 use crate::error::{ErrorCode, NsmError, TransportError};
@@ -14,7 +15,8 @@ use crate::socket::SocketNsm;
 struct Bench {
     directory: tempfile::TempDir,
     nsm: Arc<MockNsm>,
-    server: RunningServer,
+    /// Stops when it is dropped.
+    _server: RunningServer,
 }
 
 fn bench(limits: ServerLimits) -> Bench {
@@ -29,7 +31,7 @@ fn bench(limits: ServerLimits) -> Bench {
     Bench {
         directory,
         nsm,
-        server,
+        _server: server,
     }
 }
 
@@ -180,17 +182,47 @@ fn many_clients_at_once_are_all_served() {
     });
 }
 
+/// Says when a request has come.
+struct Watched {
+    nsm: MockNsm,
+    asked: Mutex<Sender<()>>,
+}
+
+impl Service for Watched {
+    fn max_request_bytes(&self) -> usize {
+        self.nsm.max_request_bytes()
+    }
+
+    fn answer(&self, request: &[u8]) -> Vec<u8> {
+        self.asked.lock().unwrap().send(()).unwrap();
+        self.nsm.answer(request)
+    }
+
+    fn answer_too_large(&self) -> Vec<u8> {
+        self.nsm.answer_too_large()
+    }
+}
+
 #[test]
 fn a_stopping_server_finishes_its_answers_and_removes_its_socket() {
-    let bench = bench(ServerLimits::default());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("nsm");
+    let authority = DevelopmentAuthority::insecure_fixed();
+    let nsm = MockNsm::new(authority, MockConfig::example());
     let slow = FaultKind::Slow(Duration::from_millis(200));
-    bench.nsm.inject(Fault::once(slow, RequestKind::GetRandom));
-    let client = bench.client();
-    let idle = bench.raw();
+    nsm.inject(Fault::once(slow, RequestKind::GetRandom));
+    let (asked, was_asked) = channel();
+    let asked = Mutex::new(asked);
+    let service = Arc::new(Watched { nsm, asked });
+    let server = Server::bind(&path, service, ServerLimits::default())
+        .unwrap()
+        .spawn()
+        .unwrap();
+    let client = SocketNsm::new(&path).with_timeout(Duration::from_secs(10));
+    let idle = UnixStream::connect(&path).unwrap();
     let asking = thread::spawn(move || client.random());
-    thread::sleep(Duration::from_millis(50));
-    let path = bench.path();
-    bench.server.stop();
+    was_asked.recv_timeout(Duration::from_secs(10)).unwrap();
+    server.stop();
     assert_eq!(asking.join().unwrap().unwrap().len(), 256);
     assert_eq!(read_all(idle), b"");
     assert!(!path.exists());
