@@ -232,11 +232,7 @@ impl<'a> Reader<'a> {
         let relative = target.strip_prefix('/').unwrap_or(&target);
         let target = TreePath::parse(relative, PathRule::Archive)
             .map_err(|error| refuse(format!("is a hard link whose target {}", error.detail())))?;
-        let found = self
-            .layer
-            .tree
-            .get(&target)
-            .or_else(|| self.base.and_then(|base| base.get(&target)));
+        let found = self.layer.tree.get(&target).or_else(|| self.lower(&target));
         match found {
             Some(Entry {
                 attributes,
@@ -260,6 +256,17 @@ impl<'a> Reader<'a> {
                 target.absolute()
             ))),
         }
+    }
+
+    /// What a layer below has at `path`, unless this one has put something in the way: behind a link it would
+    /// be another file, for readers that follow it.
+    fn lower(&self, path: &TreePath) -> Option<&Entry> {
+        let is_in_the_way = |parent: &TreePath| {
+            let entry = self.layer.tree.get(parent);
+            entry.is_some_and(|entry| !matches!(entry.kind, Kind::Directory))
+        };
+        let base = self.base?;
+        (!path.parents().any(|parent| is_in_the_way(&parent))).then(|| base.get(path))?
     }
 
     /// Takes `path` as a whiteout if its name says so. No file of an image may have such a name, and so
@@ -290,6 +297,13 @@ impl<'a> Reader<'a> {
                 None => TreePath::parse(&format!("/{name}"), PathRule::Absolute).map_err(refuse)?,
             })
         };
+        // It is about the layers below; but readers that remove at once would lose what they just unpacked.
+        if let Whiteout::Path(removed) = &whiteout
+            && self.layer.tree.get(removed).is_some()
+        {
+            let detail = "removes what stands before it in the same layer";
+            return Err(Refusal::new(Rule::OciWhiteout, path.absolute(), detail));
+        }
         self.layer.whiteouts.push(whiteout);
         Ok(true)
     }

@@ -203,6 +203,35 @@ fn whiteouts_without_sense() {
 }
 
 #[test]
+fn whiteouts_of_the_layer_itself() {
+    let lower = with([Item::file("x", "lower"), Item::file("y/a", "lower")]);
+    // Docker would remove what was just unpacked.
+    for items in [
+        [Item::file("x", "upper"), Item::file(".wh.x", "")],
+        [Item::file("y/b", "upper"), Item::file(".wh.y", "")],
+    ] {
+        refused(Oci::new(&[&lower, &items]).layout(), "oci.whiteout");
+    }
+    let replaced = [Item::file(".wh.y", ""), Item::file("y/b", "upper")];
+    let built = build(Oci::new(&[&lower, &replaced]));
+    assert!(file(&built, "/y/b").is_some() && file(&built, "/y/a").is_none());
+}
+
+#[test]
+fn hard_links_to_what_the_layer_has_replaced() {
+    let lower = with([Item::file("a/x", "one"), Item::file("b/x", "two")]);
+    // Docker would follow the new link, and find the other file.
+    let upper = [Item::link("a", "b"), Item::hard_link("c", "a/x")];
+    refused(Oci::new(&[&lower, &upper]).layout(), "tree.hard_link");
+    let upper = [Item::hard_link("c", "a/x"), Item::link("a", "b")];
+    let built = build(Oci::new(&[&lower, &upper]));
+    let is = |path: &str, as_before: &Built, before: &str| {
+        file(&built, path).unwrap() == file(as_before, before).unwrap()
+    };
+    assert!(is("/c", &build(Oci::new(&[&lower])), "/a/x"));
+}
+
+#[test]
 fn whiteouts_behind_links() {
     let lower = with([
         Item::file("etc/secret", ""),
@@ -342,6 +371,22 @@ fn indexes_without_end() {
     }
     oci.index(&[descriptor]);
     refused(oci.archive(), "oci.format");
+}
+
+/// Each index is read once, however often it is named: otherwise these few would be 16 million.
+#[test]
+fn indexes_that_name_the_same_over_and_over() {
+    let mut oci = Oci::new(&[&base()]);
+    let mut descriptor = oci.manifest();
+    for _ in 0..3 {
+        let index = json!({ "schemaVersion": 2, "manifests": vec![descriptor; 256] });
+        descriptor = oci.blob(
+            "application/vnd.oci.image.index.v1+json",
+            index.to_string().into_bytes(),
+        );
+    }
+    oci.index(&[descriptor]);
+    bare().build_oci(oci.archive()).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From the archive to the one image in it that is for Linux on the recipe's architecture.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
@@ -89,9 +89,9 @@ fn select_by_index<'a>(
     index: Index,
     architecture: Architecture,
 ) -> Result<Selected<'a>, Refusal> {
-    let mut found = BTreeMap::new();
+    let mut found = Found::default();
     collect(blobs, index, architecture, MAX_INDEX_DEPTH, &mut found)?;
-    let mut found = found.into_values();
+    let mut found = found.manifests.into_iter();
     match (found.next(), found.next()) {
         (Some(one), None) => one.select(blobs),
         (None, _) => Err(Refusal::new(
@@ -113,13 +113,23 @@ fn select_by_index<'a>(
     }
 }
 
-/// Gathers the manifests for this platform, each once, by digest.
+/// What the indexes named so far.
+#[derive(Default)]
+struct Found {
+    /// Manifests for this platform.
+    manifests: Vec<Manifest>,
+    /// Indexes and manifests that were read. Each is read once: indexes that name each other many times
+    /// would be read millions of times.
+    read: BTreeSet<Sha256Digest>,
+}
+
+/// Gathers the manifests for this platform, each once.
 fn collect(
     blobs: &Blobs<'_>,
     index: Index,
     architecture: Architecture,
     depth: usize,
-    found: &mut BTreeMap<Sha256Digest, Manifest>,
+    found: &mut Found,
 ) -> Result<(), Refusal> {
     if index.manifests.len() > MAX_DESCRIPTORS {
         let detail = format!("an index names more than {MAX_DESCRIPTORS} manifests");
@@ -138,6 +148,9 @@ fn collect(
                     let detail = "its indexes are nested too deep";
                     return Err(Refusal::new(Rule::OciFormat, blobs.subject(), detail));
                 };
+                if !found.read.insert(descriptor.sha256()?) {
+                    continue;
+                }
                 let blob = descriptor.blob(blobs)?;
                 collect(
                     blobs,
@@ -149,13 +162,16 @@ fn collect(
             }
             "application/vnd.oci.image.manifest.v1+json"
             | "application/vnd.docker.distribution.manifest.v2+json" => {
+                if !found.read.insert(descriptor.sha256()?) {
+                    continue;
+                }
                 let blob = descriptor.blob(blobs)?;
                 let manifest: Manifest = document(&blob.name, blob.content)?;
                 let configuration = manifest.config.blob(blobs)?;
                 let platform: ConfigurationPlatform =
                     document(&configuration.name, configuration.content)?;
                 if is_wanted(&platform.os, &platform.architecture, architecture) {
-                    found.insert(descriptor.sha256()?, manifest);
+                    found.manifests.push(manifest);
                 }
             }
             other => {
