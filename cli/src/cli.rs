@@ -36,7 +36,7 @@ Data goes to standard output, words for people to standard error.
 Examples:
   narthex inspect document.bin
   narthex verify document.bin --policy policy/ --release shop
-  narthex diag vsock:16:5000 status --policy policy/ --release shop --order shift.order.toml \\
+  narthex diag vsock:16:5005 status --policy policy/ --release shop --order shift.order.toml \\
       --key ~/.ssh/id_ed25519 --enclave i-0123456789abcdef0-enc0123456789abcdef"
 )]
 pub(crate) struct Cli {

@@ -22,7 +22,7 @@ their evidence gives.
 
 Examples:
   narthex audit exported/ --genesis 3f1a…       # an outsider's run: one digest is all you bring
-  narthex audit http://keys.example:7080 --policy policy/ --html audit.html
+  narthex audit http://keys.example:7004 --policy policy/ --html audit.html
   narthex audit mirror/ --policy policy/ --older kept-last-year.checkpoint --json
 
 Each claim is `shown`, `exceptions` or `not shown`; the report names every exception with its entry,

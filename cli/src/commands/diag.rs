@@ -20,13 +20,13 @@ that it was made for this very session, that it is the enclave you named, that i
 release you named, and that PCR16 holds the policy you hold (or the one before it, while that is
 still accepted).
 
-Actions that look: health version uptime memory cpu pressure filesystems connections processes workload
-kernel-events nsm pcrs attest policy keys clock entropy counters status
+Actions that look: health version uptime memory cpu pressure filesystems connections processes
+workload kernel-events nsm pcrs attest policy keys clock entropy counters status
 Actions that change something (they need approvals): restart-workload reload-keys shutdown
 
 Examples:
-  narthex diag vsock:16:5000 --status --policy policy/ --release shop --enclave i-0123456789abcdef0
-  narthex diag vsock:16:5000 health memory --order shift.order.toml --key ~/.ssh/id_ed25519 \\
+  narthex diag vsock:16:5005 --status --policy policy/ --release shop --enclave i-0123456789abcdef0
+  narthex diag vsock:16:5005 health memory --order shift.order.toml --key ~/.ssh/id_ed25519 \\
       --policy policy/ --release shop --enclave i-0123456789abcdef0-enc0123456789abcdef --json
 
 Where the policy names a log, the agent acts only under an order that the log holds: `narthex

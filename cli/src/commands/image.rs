@@ -90,8 +90,9 @@ pub(crate) struct InspectArguments {
     after_help = "\
 Examples:
   narthex image sign shop.eif --certificate signing.pem --key signing.key --out shop.signed.eif
-  narthex image sign shop.eif --certificate signing.pem --pkcs11-module /usr/lib/softhsm/libsofthsm2.so \\
-      --pkcs11-uri 'pkcs11:token=release;object=image-signing' --pkcs11-pin-file pin --out shop.signed.eif
+  narthex image sign shop.eif --certificate signing.pem --out shop.signed.eif \\
+      --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-pin-file pin \\
+      --pkcs11-uri 'pkcs11:token=release;object=image-signing'
 
 The key is on P-384, in PEM without a passphrase (SEC1 or PKCS#8), or in a token. The program
 `narthex-pkcs11` talks to tokens: it lies beside this one, or on the PATH. Without --pkcs11-pin-file

@@ -16,7 +16,8 @@ use crate::judge::parse_replay_at;
 /// Show everything in an attestation document, and whether its signature and chain hold.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It appraises nothing: a genuine document of a stranger's enclave passes. Use `narthex verify` to decide.
+It appraises nothing: a genuine document of a stranger's enclave passes. Use `narthex verify` to
+decide.
 
 Examples:
   narthex inspect document.bin

@@ -18,14 +18,14 @@ use crate::output::Output;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
-Each operation is an order that you sign; the policy says who may do what, and what needs other people's
-approval. Where approval is needed, go in three steps:
+Each operation is an order that you sign; the policy says who may do what, and what needs other
+people's approval. Where approval is needed, go in three steps:
 
   narthex keys retire database --version 1 --policy policy/ --as alice --key ~/.ssh/id_ed25519 \\
       --write-order retire.order.toml
   narthex order approve retire.order.toml --as bob --key ~/.ssh/id_ed25519        # the other person
-  narthex keys retire database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock \\
-      --order retire.order.toml"
+  narthex keys retire database --version 1 --policy policy/ \\
+      --service unix:/run/narthex/administration.sock --order retire.order.toml"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Operation {
     /// Make a key that no person has seen
     #[command(
-        after_help = "Example:\n  narthex keys create database --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+        after_help = "Example:\n  narthex keys create database --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519"
     )]
     Create {
         /// The key's name
@@ -48,7 +48,7 @@ pub(crate) enum Operation {
     },
     /// Give the service a key that you have: it is marked as one that a person has seen
     #[command(
-        after_help = "Example:\n  narthex keys import database --secret database.key --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+        after_help = "Example:\n  narthex keys import database --secret database.key --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519"
     )]
     Import {
         /// The key's name
@@ -65,7 +65,7 @@ pub(crate) enum Operation {
     },
     /// List keys, their versions, states and commitments
     #[command(
-        after_help = "Example:\n  narthex keys list --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json"
+        after_help = "Example:\n  narthex keys list --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519 --json"
     )]
     List {
         /// Only this key
@@ -76,7 +76,7 @@ pub(crate) enum Operation {
     },
     /// Make the next version of a key
     #[command(
-        after_help = "Example:\n  narthex keys rotate database --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519\n\nEnclaves get the new version when the next bundle commits to it; the answer shows the commitment."
+        after_help = "Example:\n  narthex keys rotate database --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519\n\nEnclaves get the new version when the next bundle commits to it; the answer shows the commitment."
     )]
     Rotate {
         /// The key's name
@@ -87,7 +87,7 @@ pub(crate) enum Operation {
     },
     /// Stop releasing a version of a key
     #[command(
-        after_help = "Example:\n  narthex keys disable database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+        after_help = "Example:\n  narthex keys disable database --version 1 --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519"
     )]
     Disable {
         /// The key's name
@@ -101,7 +101,7 @@ pub(crate) enum Operation {
     },
     /// Release a disabled or restored key again
     #[command(
-        after_help = "Example:\n  narthex keys enable database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --order enable.order.toml"
+        after_help = "Example:\n  narthex keys enable database --version 1 --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --order enable.order.toml"
     )]
     Enable {
         /// The key's name
@@ -115,7 +115,7 @@ pub(crate) enum Operation {
     },
     /// Destroy a version of a key for good
     #[command(
-        after_help = "Example:\n  narthex keys retire database --version 1 --policy policy/ --service unix:/run/narthex/admin.sock --order retire.order.toml"
+        after_help = "Example:\n  narthex keys retire database --version 1 --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --order retire.order.toml"
     )]
     Retire {
         /// The key's name
@@ -129,7 +129,7 @@ pub(crate) enum Operation {
     },
     /// Fetch a backup: wrapped keys only, useless without the service's root key
     #[command(
-        after_help = "Example:\n  narthex keys backup --out keys.backup --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519"
+        after_help = "Example:\n  narthex keys backup --out keys.backup --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519"
     )]
     Backup {
         /// Where to put it; not overwritten
@@ -140,7 +140,7 @@ pub(crate) enum Operation {
     },
     /// Give a backup to a service; what it brings back stays inert until somebody enables it
     #[command(
-        after_help = "Example:\n  narthex keys restore --backup keys.backup --policy policy/ --service unix:/run/narthex/admin.sock --order restore.order.toml"
+        after_help = "Example:\n  narthex keys restore --backup keys.backup --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --order restore.order.toml"
     )]
     Restore {
         /// The backup
@@ -151,7 +151,7 @@ pub(crate) enum Operation {
     },
     /// List the newest entries of the service's log, as a key administrator; `narthex log` reads all of it
     #[command(
-        after_help = "Example:\n  narthex keys decisions --policy policy/ --service unix:/run/narthex/admin.sock --as alice --key ~/.ssh/id_ed25519 --json"
+        after_help = "Example:\n  narthex keys decisions --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --as alice --key ~/.ssh/id_ed25519 --json"
     )]
     Decisions {
         #[command(flatten)]
@@ -159,7 +159,7 @@ pub(crate) enum Operation {
     },
     /// Wrap all keys under a new root key, while the service runs
     #[command(
-        after_help = "Example:\n  narthex keys rotate-root --policy policy/ --service unix:/run/narthex/admin.sock --order rotate.order.toml"
+        after_help = "Example:\n  narthex keys rotate-root --policy policy/ \\\n      --service unix:/run/narthex/administration.sock --order rotate.order.toml"
     )]
     RotateRoot {
         #[command(flatten)]

@@ -17,16 +17,17 @@ use crate::output::Output;
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
     after_help = "\
-Documents of the mock have AWS's layout and differ in their root alone, so they show nothing about any
-machine. The root's key is made on first use under $XDG_STATE_HOME/narthex (or ~/.local/state/narthex).
-No shipped program trusts it; builds with the feature `dev-root` do when they are told to.
+Documents of the mock have AWS's layout and differ in their root alone, so they show nothing about
+any machine. The root's key is made on first use under $XDG_STATE_HOME/narthex (or
+~/.local/state/narthex). No shipped program trusts it; builds with the feature `dev-root` do when they are told to.
 
 Examples:
   narthex mock-nsm --socket /tmp/nsm.sock --image-label shop-1.2.0
   narthex mock-nsm --socket /tmp/nsm.sock --debug --instance-id i-0123456789abcdef0
-  narthex mock-nsm measurements --image-label shop-1.2.0 | narthex release new policy/ --name shop \\
-      --version 1.2.0 --insecure-measurements -
-  narthex mock-nsm document --image-label shop-1.2.0 --nonce 00112233445566778899aabbccddeeff --out doc.bin
+  narthex mock-nsm measurements --image-label shop-1.2.0 | narthex release new policy/ \\
+      --name shop --version 1.2.0 --insecure-measurements -
+  narthex mock-nsm document --image-label shop-1.2.0 --out doc.bin \\
+      --nonce 00112233445566778899aabbccddeeff
   narthex mock-nsm --sign-for sign.sock --root-out development-root.der"
 )]
 pub(crate) struct Arguments {

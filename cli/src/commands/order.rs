@@ -49,10 +49,11 @@ pub(crate) enum Command {
     group = ArgGroup::new("target").required(true).multiple(true).args(["enclave", "release"]),
     after_help = "\
 Examples:
-  narthex order new --policy policy/ --as carol --key ~/.ssh/id_ed25519 --action health --action memory \\
-      --enclave i-0123456789abcdef0 --valid-for 8h --out shift.order.toml
+  narthex order new --policy policy/ --as carol --key ~/.ssh/id_ed25519 --action health \\
+      --action memory --enclave i-0123456789abcdef0 --valid-for 8h --out shift.order.toml
   narthex order new --policy policy/ --as carol --key ~/.ssh/id_ed25519 --action restart-workload \\
-      --enclave i-0123456789abcdef0-enc0123456789abcdef --boot-id 9f0c… --valid-for 2h --out restart.order.toml
+      --enclave i-0123456789abcdef0-enc0123456789abcdef --boot-id 9f0c… \\
+      --valid-for 2h --out restart.order.toml
 
 The boot id is in what `narthex diag ADDRESS --status` shows."
 )]
@@ -125,8 +126,8 @@ pub(crate) struct ApproveCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex order submit shift.order.toml --policy policy/ --service tcp:10.0.0.5:7002
-  narthex diag vsock:16:5000 health --order shift.order.toml …     # finds shift.order.toml.proof
+  narthex order submit shift.order.toml --policy policy/ --service tcp:10.0.0.5:7003
+  narthex diag vsock:16:5005 health --order shift.order.toml …     # finds shift.order.toml.proof
 
 The proof (a C2SP tlog-proof file) goes to FILE.proof, the approvals as they were logged to
 FILE.approvals: keep both beside the order. Submitting again gives a fresh proof of the same

@@ -27,7 +27,8 @@ A policy directory holds what was signed, and the signatures beside it:
   stops/0001.toml  …                                    what is revoked at once
 
 Signatures are plain SSH signatures; anybody can check one without this command:
-  ssh-keygen -Y verify -f allowed_signers -I alice -n policy@narthex -s 0001.toml.alice.sig < 0001.toml"
+  ssh-keygen -Y verify -f allowed_signers -I alice -n policy@narthex \\
+      -s 0001.toml.alice.sig < 0001.toml"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -53,10 +54,12 @@ Examples:
   narthex policy init policy/ --project shop --reviewer alice=alice.pub --reviewer bob=bob.pub \\
       --operator carol=carol.pub
   narthex policy init policy/ --project shop --reviewer alice=alice.pub --reviewer bob=bob.pub \\
-      --operator carol=carol.pub --log \"$(narthex-key-service log-key --config service.toml --origin keys.example/log)\" \\
-      --witness 'customer.example/witness+5e6f7a8b+BA…' --log-reader erin=erin.pub
+      --operator carol=carol.pub --key-administrator kim=kim.pub --log-reader erin=erin.pub \\
+      --service-key \"$(narthex-key-service static-key --config service.toml)\" \\
+      --log 'keys.example/log+1f2e3d4c+AZ…' --witness 'customer.example/witness+5e6f7a8b+BA…'
 
-The bundle is a file for people: read it, change it, then `narthex policy lint` and `narthex policy sign`.")]
+The bundle is a file for people: read it, change it, then `narthex policy lint` and `narthex
+policy sign`.")]
 pub(crate) struct InitArguments {
     /// The directory; made if it is not there
     #[arg(value_name = "DIR")]
@@ -165,7 +168,7 @@ pub(crate) struct LintArguments {
 #[command(after_help = "\
 Examples:
   narthex policy sign policy/bundles/0001.toml --as alice --key ~/.ssh/id_ed25519
-  narthex policy sign policy/bundles/0001.toml --as alice --key ~/.ssh/id_ed25519_sk.pub   # FIDO or agent
+  narthex policy sign policy/bundles/0001.toml --as alice --key ~/.ssh/id_ed25519_sk.pub   # FIDO
 
 The same by hand: ssh-keygen -Y sign -n policy@narthex -f KEY FILE, and rename to FILE.alice.sig")]
 pub(crate) struct SignCommand {
@@ -212,9 +215,10 @@ pub(crate) struct DiffArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex policy submit policy/ --service unix:/run/narthex/admin.sock
+  narthex policy submit policy/ --service unix:/run/narthex/administration.sock
 
-It needs no order: the service judges each file by its own signatures, and counts what it already has.")]
+It needs no order: the service judges each file by its own signatures, and counts what it
+already has.")]
 pub(crate) struct SubmitCommand {
     #[command(flatten)]
     pub(crate) submit: Delivery,

@@ -14,18 +14,18 @@ use crate::relay::serve;
 /// Relay connections from one address to another.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Addresses: vsock:CID:PORT, tcp:IP:PORT, unix:PATH, hybrid:PATH:PORT (the `CONNECT port` convention of
-Firecracker and vhost-device-vsock). To listen on any CID, write vsock:any:PORT.
+Addresses: vsock:CID:PORT, tcp:IP:PORT, unix:PATH, hybrid:PATH:PORT (the `CONNECT port` convention
+of Firecracker and vhost-device-vsock). To listen on any CID, write vsock:any:PORT.
 
-Every connection is relayed byte for byte; what passes is not looked at. When one side stops sending,
-the other is told, and may still answer. When all places are taken, new connections wait in the
-system's queue. SIGINT or SIGTERM: no new connections, a few seconds for those that are open, a line of
-counts, exit 0. A second signal ends it at once.
+Every connection is relayed byte for byte; what passes is not looked at. When one side stops
+sending, the other is told, and may still answer. When all places are taken, new connections wait
+in the system's queue. SIGINT or SIGTERM: no new connections, a few seconds for those that are
+open, a line of counts, exit 0. A second signal ends it at once.
 
 Examples:
-  narthex relay vsock:any:7001 tcp:10.0.0.5:7001          # agents of this host reach the key service
-  narthex relay tcp:127.0.0.1:5000 vsock:16:5000          # operators reach the enclave with CID 16
-  narthex relay unix:/run/agent.sock hybrid:/run/vm.sock:5000")]
+  narthex relay vsock:any:9100 tcp:10.0.0.5:7000     # the enclave reaches the key service
+  narthex relay tcp:127.0.0.1:5005 vsock:16:5005     # operators reach the enclave with CID 16
+  narthex relay unix:/run/agent.sock hybrid:/run/vm.sock:5005")]
 pub(crate) struct Arguments {
     /// Where to listen
     #[arg(value_name = "LISTEN")]

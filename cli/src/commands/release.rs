@@ -20,14 +20,14 @@ use super::signing_arguments::SignArguments;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "\
-A release statement names an image's PCR0, PCR1 and PCR2 and the manifest that they come from, and is
-signed by those whom the bundle allows to. A stop statement revokes a release, a person or a key at once;
-it can only take away.
+A release statement names an image's PCR0, PCR1 and PCR2 and the manifest that they come from, and
+is signed by those whom the bundle allows to. A stop statement revokes a release, a person or a key
+at once; it can only take away.
 
   narthex release new policy/ --manifest shop.manifest.json
   narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519 \\
       --manifest shop.manifest.json
-  narthex release submit policy/ --service unix:/run/narthex/admin.sock"
+  narthex release submit policy/ --service unix:/run/narthex/administration.sock"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -57,9 +57,9 @@ Examples:
   narthex release new policy/ --name shop --version 1.2.0 --insecure-pcr0 2d15… \\
       --insecure-pcr1 72d7… --insecure-pcr2 4955…
 
-The manifest's signatures lie beside it (`narthex image approve`): as many of those who may release that
-name must have signed it as the policy asks for. Measurements that are given by hand rest on nobody's
-rebuild; the statement says so, and so does everything that lists it."
+The manifest's signatures lie beside it (`narthex image approve`): as many of those who may release
+that name must have signed it as the policy asks for. Measurements that are given by hand rest on
+nobody's rebuild; the statement says so, and so does everything that lists it."
 )]
 pub(crate) struct NewArguments {
     /// The policy directory
@@ -136,8 +136,8 @@ Example:
   narthex release sign policy/releases/0001-shop.toml --as alice --key ~/.ssh/id_ed25519 \\
       --manifest shop.manifest.json
 
-With --manifest nothing is signed unless the statement says what the manifest says: its digest, name,
-version and measurements.")]
+With --manifest nothing is signed unless the statement says what the manifest says: its digest,
+name, version and measurements.")]
 pub(crate) struct SignCommand {
     #[command(flatten)]
     pub(crate) sign: SignArguments,
@@ -177,7 +177,7 @@ pub(crate) struct VerifyArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex release submit policy/ --service unix:/run/narthex/admin.sock
+  narthex release submit policy/ --service unix:/run/narthex/administration.sock
 
 The same as `narthex policy submit`: the service takes what it does not have yet.")]
 pub(crate) struct SubmitCommand {
@@ -191,7 +191,8 @@ pub(crate) struct SubmitCommand {
 Example:
   narthex release revoke policy/ --name shop --version 1.2.0
 
-Like any release statement it needs their signatures. If it must count at once, see `narthex release stop`.")]
+Like any release statement it needs their signatures. If it must count at once, see `narthex
+release stop`.")]
 pub(crate) struct RevokeArguments {
     /// The policy directory
     #[arg(value_name = "DIR")]

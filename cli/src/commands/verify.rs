@@ -25,11 +25,13 @@ use crate::judge::parse_replay_at;
     ]),
     after_help = "\
 At least one expectation is needed: a document that nobody expects anything of proves nothing.
-PCR0 alone does not cover the kernel's command line and the application's ramdisk: give PCR0, 1 and 2.
+PCR0 alone does not cover the kernel's command line and the application's ramdisk: give PCR0, 1
+and 2.
 
 Examples:
   narthex verify document.bin --policy policy/ --release shop --nonce 5f2c…
-  narthex verify document.b64 --pcr 0=2d15… --pcr 1=72d7… --pcr 2=4955… --role-arn arn:aws:iam::123456789012:role/enclave
+  narthex verify document.b64 --pcr 0=2d15… --pcr 1=72d7… --pcr 2=4955… \\
+      --role-arn arn:aws:iam::123456789012:role/enclave
   curl -s https://shop.example/attestation | narthex verify - --policy policy/ --release shop --json
   narthex verify archived.bin --replay-at document --pcr 0=… --pcr 1=… --pcr 2=…
 

@@ -13,7 +13,7 @@ use crate::moment::parse_duration;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex log export http://keys.example:7080 log-2026-11/ --policy policy/
+  narthex log export http://keys.example:7004 log-2026-11/ --policy policy/
   narthex log verify log-2026-11/ --policy policy/ --evidence
 
 Everything is verified before the folder counts as a log. An export that was cut off goes on
@@ -39,8 +39,8 @@ pub(crate) struct ExportArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log mirror http://keys.example:7080 /var/lib/narthex-mirror --policy policy/
-  narthex log mirror http://keys.example:7080 mirror/ --policy policy/ --once      # from cron
+  narthex log mirror http://keys.example:7004 /var/lib/narthex-mirror --policy policy/
+  narthex log mirror http://keys.example:7004 mirror/ --policy policy/ --once      # from cron
 
 A checkpoint that does not extend the copy is never taken: the copy stays as it is, and the
 command ends with exit code 1. It can be restored from: `narthex-key-service catch-up --mirror
@@ -72,7 +72,7 @@ pub(crate) struct MirrorArguments {
     group = ArgGroup::new("readers").required(true).args(["policy", "anyone"]),
     after_help = "\
 Examples:
-  narthex log serve mirror/ --listen tcp:127.0.0.1:7080 --policy policy/     # for its readers
+  narthex log serve mirror/ --listen tcp:127.0.0.1:7004 --policy policy/     # for its readers
   narthex log serve exported/ --listen unix:/run/narthex-log.sock --anyone
 
 The connection is plain HTTP: across a network, put it behind TLS or an SSH tunnel. SIGINT and

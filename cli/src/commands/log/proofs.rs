@@ -11,7 +11,7 @@ use crate::log::LogAddress;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex log prove http://keys.example:7080 12 --policy policy/ --out release.proof
+  narthex log prove http://keys.example:7004 12 --policy policy/ --out release.proof
   narthex log verify-proof release.proof --policy policy/
 
 The proof is a C2SP tlog-proof file; the entry itself goes to FILE.entry.")]
@@ -35,7 +35,7 @@ pub(crate) struct ProveArguments {
     after_help = "\
 Examples:
   narthex log verify-proof release.proof --policy policy/           # with release.proof.entry
-  narthex log verify-proof keys.proof --log http://keys.example:7080 --policy policy/
+  narthex log verify-proof keys.proof --log http://keys.example:7004 --policy policy/
   narthex order verify shift.order.toml --policy policy/            # with shift.order.toml.proof
 
 Nothing but --log touches the network."

@@ -13,8 +13,8 @@ use crate::moment::{parse_duration, parse_time};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log show http://keys.example:7080 --policy policy/      # how large, who cosigned
-  narthex log show http://keys.example:7080 12 40-45 --policy policy/
+  narthex log show http://keys.example:7004 --policy policy/      # how large, who cosigned
+  narthex log show http://keys.example:7004 12 40-45 --policy policy/
   narthex log show exported/ 12 --policy policy/ --evidence evidence/
 
 People appear by name where the policy names them; the log itself holds only ids.")]
@@ -43,7 +43,7 @@ pub(crate) struct ShowArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log search http://keys.example:7080 --policy policy/ --person carol \\
+  narthex log search http://keys.example:7004 --policy policy/ --person carol \\
       --from 2026-11-21T00:00:00Z
   narthex log search exported/ --policy policy/ --outcome refused --json
   narthex log search mirror/ --policy policy/ --type release --key database \\
@@ -120,7 +120,7 @@ pub(crate) enum OutcomeName {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log follow http://keys.example:7080 --policy policy/
+  narthex log follow http://keys.example:7004 --policy policy/
   narthex log follow unix:/run/narthex/log.sock --policy policy/ --since 0 --json | jq .entry
 
 With --json each line is one JSON object. A log that cannot be reached is tried again; one that
@@ -147,7 +147,7 @@ pub(crate) struct FollowArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  narthex log verify http://keys.example:7080 --policy policy/
+  narthex log verify http://keys.example:7004 --policy policy/
   narthex log verify exported/ --policy policy/ --genesis 3f1a… --older kept.checkpoint --json
   narthex log verify mirror/ --policy policy/ --evidence
 

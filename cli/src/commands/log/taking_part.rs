@@ -14,8 +14,8 @@ use crate::moment::parse_duration;
 #[command(after_help = "\
 Examples:
   narthex log ticket --policy policy/ --as erin --key ~/.ssh/id_ed25519 --out reader.ticket
-  narthex log show http://keys.example:7080 --policy policy/ --ticket reader.ticket
-  curl -H \"Authorization: $(cat reader.ticket)\" http://keys.example:7080/checkpoint
+  narthex log show http://keys.example:7004 --policy policy/ --ticket reader.ticket
+  curl -H \"Authorization: $(cat reader.ticket)\" http://keys.example:7004/checkpoint
 
 Whoever has the file can read until it expires: keep it to yourself.")]
 pub(crate) struct TicketArguments {
@@ -48,7 +48,7 @@ pub(crate) struct TicketArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  narthex log submit-statement kept/ --policy policy/ --service tcp:10.0.0.5:7002
+  narthex log submit-statement kept/ --policy policy/ --service tcp:10.0.0.5:7003
 
 A file is removed once the log's proof for it was verified. It needs no order: a statement is
 bound by the agent's own attestation document, whoever hands it in.")]

@@ -12,7 +12,7 @@ use crate::log::ListenAddress;
 Examples:
   narthex log witness-key --name customer.example/witness --out witness.key
   narthex log witness --key witness.key --log 'keys.example/log+1f2e3d4c+AZ…' \\
-      --listen tcp:0.0.0.0:7090
+      --listen tcp:0.0.0.0:7010
 
 It speaks the C2SP tlog-witness protocol (POST /add-checkpoint), so it can witness other
 people's logs, too, and other witnesses can witness ours. Run it on a machine that the key
