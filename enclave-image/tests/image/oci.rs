@@ -373,6 +373,62 @@ fn indexes_without_end() {
     refused(oci.archive(), "oci.format");
 }
 
+/// What another reader would take for another image.
+#[test]
+fn documents_that_readers_take_differently() {
+    // Go's readers do not tell names by case, not even where it is not ASCII.
+    for name in ["user", "USER", "uſer"] {
+        let run = json!({ "Entrypoint": ["/app/server"], "User": "1000:1000", name: "0" });
+        refused(Oci::new(&[&base()]).run(run).layout(), "oci.format");
+    }
+    let run = json!({
+        "Entrypoint": ["/app/server"],
+        "User": "1000:1000",
+        "Labels": { "a": "", "A": "" },
+    });
+    build(Oci::new(&[&base()]).run(run));
+
+    // Index and manifest at once.
+    let mut oci = Oci::new(&[&base()]);
+    let manifest = oci.manifest();
+    let index = json!({ "manifests": [manifest], "layers": [] });
+    oci.files
+        .insert("index.json".into(), index.to_string().into_bytes());
+    refused(oci.archive(), "oci.format");
+    let digest = manifest["digest"].as_str().unwrap().replace(':', "/");
+    let mut both: serde_json::Value =
+        serde_json::from_slice(&oci.files[&format!("blobs/{digest}")]).unwrap();
+    both["manifests"] = json!([]);
+    let both = oci.blob(
+        "application/vnd.oci.image.manifest.v1+json",
+        both.to_string().into_bytes(),
+    );
+    oci.index(&[both]);
+    refused(oci.archive(), "oci.format");
+
+    // `docker load` reads the one, `skopeo copy oci-archive:` the other.
+    let saved = |selected: &Oci, saved: &Oci| {
+        let mut oci = selected.clone();
+        let manifest = oci.manifest();
+        oci.index(&[manifest]);
+        let name = oci.blob("", saved.configuration())["digest"]
+            .as_str()
+            .unwrap()
+            .replace(':', "/");
+        let document = json!([{ "Config": format!("blobs/{name}"), "Layers": [] }]);
+        oci.files
+            .insert("manifest.json".into(), document.to_string().into_bytes());
+        bare().build_oci(oci.archive())
+    };
+    let one = Oci::new(&[&base()]);
+    saved(&one, &one).unwrap();
+    let another = one.clone().run(json!({ "User": "1:1" }));
+    assert_eq!(ids(saved(&one, &another)), ["oci.format"]);
+    let mut arm = another;
+    arm.architecture = "arm64".into();
+    saved(&one, &arm).unwrap();
+}
+
 /// Each index is read once, however often it is named: otherwise these few would be 16 million.
 #[test]
 fn indexes_that_name_the_same_over_and_over() {
@@ -493,6 +549,7 @@ fn archives_that_hold_no_image() {
     let bad =
         |run: serde_json::Value| refused(Oci::new(&[&base()]).run(run).layout(), "oci.format");
     bad(json!({ "Env": ["NO-VALUE"] }));
+    bad(json!({ "Env": ["A=1", "B=", "A=2"] }));
     bad(json!({ "WorkingDir": "relative" }));
     bad(json!({ "Cmd": "a string" }));
 }

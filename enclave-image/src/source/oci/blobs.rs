@@ -1,8 +1,9 @@
 //! The files of the outer archive, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
+use serde_json::Value;
 use tar::EntryType;
 
 use super::super::member::Members;
@@ -151,5 +152,26 @@ pub(super) fn document<T: serde::de::DeserializeOwned>(
     if content.len() > MAX_DOCUMENT_BYTES {
         return Err(refuse(format!("is longer than {MAX_DOCUMENT_BYTES} bytes")));
     }
-    serde_json::from_slice(content).map_err(|error| refuse(format!("is malformed: {error}")))
+    let malformed = |error: serde_json::Error| refuse(format!("is malformed: {error}"));
+    if !names_are_distinct(&serde_json::from_slice(content).map_err(malformed)?) {
+        return Err(refuse("has two names that differ in case only".into()));
+    }
+    serde_json::from_slice(content).map_err(malformed)
+}
+
+/// Go, in which most other readers are written, takes `LAYERS` for `layers`, and of the two the last. Only
+/// where names are not fixed are these two names.
+fn names_are_distinct(value: &Value) -> bool {
+    const FREE: [&str; 4] = ["annotations", "ExposedPorts", "Labels", "Volumes"];
+    match value {
+        Value::Array(values) => values.iter().all(names_are_distinct),
+        Value::Object(members) => {
+            let mut seen = BTreeSet::new();
+            members.iter().all(|(name, value)| {
+                seen.insert(name.to_uppercase())
+                    && (FREE.contains(&name.as_str()) || names_are_distinct(value))
+            })
+        }
+        _ => true,
+    }
 }

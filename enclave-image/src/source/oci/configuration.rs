@@ -79,16 +79,19 @@ pub(super) fn parse(blob: &Blob<'_>, architecture: Architecture) -> Result<Parse
         })
         .collect::<Option<_>>()
         .ok_or_else(|| refuse("has a `diff_ids` entry that is no SHA-256 digest"))?;
-    let environment = env
-        .unwrap_or_default()
-        .into_iter()
-        .map(|variable| {
-            variable
-                .split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        })
-        .collect::<Option<_>>()
-        .ok_or_else(|| refuse("has an `Env` entry without `=`"))?;
+    let mut environment = BTreeMap::new();
+    for variable in env.unwrap_or_default() {
+        let (name, value) = variable
+            .split_once('=')
+            .ok_or_else(|| refuse("has an `Env` entry without `=`"))?;
+        // C takes the first of two, a shell the last.
+        if environment
+            .insert(name.to_owned(), value.to_owned())
+            .is_some()
+        {
+            return Err(refuse("has a variable in `Env` twice"));
+        }
+    }
     let working_directory = working_dir.filter(|path| !path.is_empty());
     if working_directory
         .as_deref()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::blobs::{Blob, Blobs, document, verify};
 use crate::digest::Sha256Digest;
@@ -24,6 +25,8 @@ pub(super) struct Selected<'a> {
 #[derive(Deserialize)]
 struct Index {
     manifests: Vec<Descriptor>,
+    /// What only a manifest has.
+    layers: Option<IgnoredAny>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -46,6 +49,8 @@ struct Platform {
 struct Manifest {
     config: Descriptor,
     layers: Vec<Descriptor>,
+    /// What only an index has.
+    manifests: Option<IgnoredAny>,
 }
 
 /// One element of `manifest.json`, which `docker save` writes.
@@ -72,7 +77,9 @@ pub(super) fn select<'a>(
     // Docker 25 and later write both; the index has the digests.
     if let Some(index) = blobs.find("index.json") {
         let index: Index = document("index.json", index)?;
-        return select_by_index(blobs, index, architecture);
+        let selected = select_by_index(blobs, index, architecture)?;
+        check_saved(blobs, &selected, architecture)?;
+        return Ok(selected);
     }
     match blobs.find("manifest.json") {
         Some(saved) => select_saved(blobs, document("manifest.json", saved)?),
@@ -131,6 +138,9 @@ fn collect(
     depth: usize,
     found: &mut Found,
 ) -> Result<(), Refusal> {
+    if index.layers.is_some() {
+        return Err(both(blobs));
+    }
     if index.manifests.len() > MAX_DESCRIPTORS {
         let detail = format!("an index names more than {MAX_DESCRIPTORS} manifests");
         return Err(Refusal::new(Rule::OciFormat, blobs.subject(), detail));
@@ -167,6 +177,9 @@ fn collect(
                 }
                 let blob = descriptor.blob(blobs)?;
                 let manifest: Manifest = document(&blob.name, blob.content)?;
+                if manifest.manifests.is_some() {
+                    return Err(both(blobs));
+                }
                 let configuration = manifest.config.blob(blobs)?;
                 let platform: ConfigurationPlatform =
                     document(&configuration.name, configuration.content)?;
@@ -186,6 +199,12 @@ fn collect(
     Ok(())
 }
 
+/// Which of the two such a document is would depend on who reads it.
+fn both(blobs: &Blobs<'_>) -> Refusal {
+    let detail = "has a document that is an index and a manifest at once";
+    Refusal::new(Rule::OciFormat, blobs.subject(), detail)
+}
+
 impl Manifest {
     fn select<'a>(&self, blobs: &Blobs<'a>) -> Result<Selected<'a>, Refusal> {
         for layer in &self.layers {
@@ -200,6 +219,29 @@ impl Manifest {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// What `manifest.json` beside the index says of this platform must be the same image: `docker load` and
+/// others read the one or the other.
+fn check_saved(
+    blobs: &Blobs<'_>,
+    selected: &Selected<'_>,
+    architecture: Architecture,
+) -> Result<(), Refusal> {
+    let Some(saved) = blobs.find("manifest.json") else {
+        return Ok(());
+    };
+    let saved: Vec<Saved> = document("manifest.json", saved)?;
+    for configuration in saved.iter().filter_map(|saved| blobs.find(&saved.config)) {
+        let platform: ConfigurationPlatform = document("manifest.json", configuration)?;
+        if is_wanted(&platform.os, &platform.architecture, architecture)
+            && configuration != selected.configuration.content
+        {
+            let detail = "names another image than `index.json`; save one image, in one form";
+            return Err(Refusal::new(Rule::OciFormat, "manifest.json", detail));
+        }
+    }
+    Ok(())
 }
 
 fn select_saved<'a>(blobs: &Blobs<'a>, saved: Vec<Saved>) -> Result<Selected<'a>, Refusal> {
