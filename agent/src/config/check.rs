@@ -6,11 +6,14 @@ use std::path::Path;
 use narthex_channel::Address;
 
 use super::{
-    Config, ConfigError, CounterConfig, FetcherConfig, GateConfig, KeyConfig, KeysConfig,
-    LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, WorkloadConfig, workload,
+    Config, ConfigError, CounterConfig, FetcherConfig, GateConfig, KEYS_FOLDER, KeyConfig,
+    KeysConfig, LocalSocketConfig, MAX_COUNTERS, MAX_KEYS, NsmConfig, PolicyConfig, WorkloadConfig,
+    workload,
 };
 use crate::mode::{Mode, Privileges};
 
+/// To setresuid(2) and chown(2) this number means "as it is".
+const NO_ID: u32 = u32::MAX;
 /// vsock's name for "this machine" (`VMADDR_CID_LOCAL`).
 const LOCAL_CID: u32 = 1;
 
@@ -256,6 +259,11 @@ fn check_local_socket(local_socket: &LocalSocketConfig) -> Checked {
         "must be a plain file name",
     )?;
     require(
+        file != KEYS_FOLDER,
+        "local_socket.file",
+        "must not be `keys`, the name of the keys' folder beside it",
+    )?;
+    require(
         (1..=64).contains(connections),
         "local_socket.connections",
         "must be 1 to 64",
@@ -287,8 +295,8 @@ fn check_gate(gate: &GateConfig) -> Checked {
         calls_per_minute,
     } = gate;
     gate.address()?;
-    require(*user != Some(0), "gate.user", "must not be 0")?;
-    require(*group != Some(0), "gate.group", "must not be 0")?;
+    check_id(*user, "gate.user")?;
+    check_id(*group, "gate.group")?;
     require(
         user.is_some() == group.is_some(),
         "gate.group",
@@ -350,6 +358,15 @@ fn check_fetcher(fetcher: &FetcherConfig) -> Checked {
         (1..=3600).contains(retry_max_seconds),
         "fetcher.retry_max_seconds",
         "must be 1 to 3600",
+    )
+}
+
+/// A user or group that is not root's, and is one at all.
+pub(super) fn check_id(id: Option<u32>, field: &str) -> Checked {
+    require(
+        !matches!(id, Some(0 | NO_ID)),
+        field,
+        "must not be 0 or 4294967295",
     )
 }
 

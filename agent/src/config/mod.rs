@@ -25,6 +25,8 @@ pub use workload::{RestartPolicy, WorkloadConfig};
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// Most counters a workload may declare.
 pub const MAX_COUNTERS: usize = 16;
+/// Where in `runtime_directory` the workload's keys are.
+pub const KEYS_FOLDER: &str = "keys";
 /// Most keys an agent may ask for; the bound of a key request.
 pub const MAX_KEYS: usize = 16;
 

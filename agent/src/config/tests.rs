@@ -144,11 +144,14 @@ fn each_rule_refuses_what_breaks_only_it() {
             "workload.working_directory",
         ),
         ("user = 1000", "user = 0", "workload.user"),
+        ("user = 1000", "user = 4294967295", "workload.user"),
         ("group = 1000", "group = 0", "workload.group"),
+        ("group = 1000", "group = 4294967295", "workload.group"),
         ("group = 1000", "", "workload.group"),
         ("user = 100\n", "user = 1000\n", "gate.user"),
         ("group = 100\n", "group = 1000\n", "gate.group"),
         ("user = 100\n", "user = 0\n", "gate.user"),
+        ("user = 100\n", "user = 4294967295\n", "gate.user"),
         ("group = 100\n", "", "gate.group"),
         ("restart = \"always\"", "restart = \"sometimes\"", "file"),
         (
@@ -180,6 +183,11 @@ fn each_rule_refuses_what_breaks_only_it() {
         (
             "file = \"workload.sock\"",
             "file = \"a/b\"",
+            "local_socket.file",
+        ),
+        (
+            "file = \"workload.sock\"",
+            "file = \"keys\"",
             "local_socket.file",
         ),
         (

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::check::{Checked, require};
+use super::check::{Checked, check_id, require};
 use crate::mode::Mode;
 
 /// One page: less is no file system at all.
@@ -187,8 +187,8 @@ pub(super) fn check(workload: &WorkloadConfig, runtime_directory: &Path) -> Chec
         "workload.working_directory",
         "must be an absolute path",
     )?;
-    require(*user != Some(0), "workload.user", "must not be 0")?;
-    require(*group != Some(0), "workload.group", "must not be 0")?;
+    check_id(*user, "workload.user")?;
+    check_id(*group, "workload.group")?;
     require(
         user.is_some() == group.is_some(),
         "workload.group",

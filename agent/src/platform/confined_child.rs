@@ -24,7 +24,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
     ForkResult, Gid, Pid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, getegid,
-    geteuid, getpid, getppid, pipe2, setgroups, setresgid, setresuid, setsid,
+    geteuid, getpid, getppid, getresgid, getresuid, pipe2, setgroups, setresgid, setresuid, setsid,
 };
 use seccompiler::BpfProgram;
 
@@ -334,6 +334,7 @@ impl Child<'_> {
         at(step, setgroups(&[]))?;
         at(step, setresgid(group, group, group))?;
         at(step, setresuid(user, user, user))?;
+        at(step, look_at_user(user, group))?;
         let differs = user != agent.0 && group != agent.1;
         self.hold(
             Measure::OwnUser,
@@ -425,6 +426,14 @@ fn reset_signals() -> Result<(), Errno> {
         }
     }
     SigSet::empty().thread_set_mask()
+}
+
+/// The kernel takes one number (-1) for "as it is", and succeeds.
+fn look_at_user(user: Uid, group: Gid) -> Result<(), Errno> {
+    let (users, groups) = (getresuid()?, getresgid()?);
+    let became = [users.real, users.effective, users.saved] == [user; 3]
+        && [groups.real, groups.effective, groups.saved] == [group; 3];
+    if became { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn install(filters: &[BpfProgram]) -> Result<(), Errno> {

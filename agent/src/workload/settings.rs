@@ -10,7 +10,7 @@ use super::key_files::Owner;
 use super::limits::LimitRules;
 use super::output::OutputFate;
 use super::restart::RestartRules;
-use crate::config::WorkloadConfig;
+use crate::config::{KEYS_FOLDER, WorkloadConfig};
 use crate::mode::{Mode, Privileges};
 
 /// `RLIMIT_NOFILE` of a workload.
@@ -105,7 +105,7 @@ impl WorkloadSettings {
         if root.is_some() && privileges != Privileges::Root {
             return Err(SettingsError::RootNotPossible);
         }
-        let keys_place = runtime_directory.join("keys");
+        let keys_place = runtime_directory.join(KEYS_FOLDER);
         let mut environment: Vec<Vec<u8>> = config
             .environment
             .iter()
