@@ -263,6 +263,7 @@ fn it_sees_its_image_its_keys_its_socket_and_nothing_else() {
     ] {
         assert_eq!(line(node), wanted, "{node}");
     }
+    assert_eq!(line("streams"), "[Some(1), Some(1)]");
     assert_eq!(line("modes"), "1777 0, 1777 0, 1777 0, 755 0");
     assert_eq!(
         line("machine"),
@@ -477,6 +478,12 @@ fn the_kernel_takes_no_orders_from_it() {
         .iter()
         .map(|(number, arguments)| (call(*number, arguments), Errno::EPERM))
         .collect();
+    // x32's own numbers: ptrace, kexec_load, vmsplice, process_vm_readv, process_vm_writev.
+    if cfg!(target_arch = "x86_64") {
+        for number in [521, 528, 532, 539, 540] {
+            attempts.push((call(0x4000_0000 | number, "-1"), Errno::EPERM));
+        }
+    }
     attempts.push((call(libc::SYS_clone3, "0"), Errno::ENOSYS));
     // SOCK_RAW of netlink: its interfaces (NETLINK_ROUTE), and sockets of others (NETLINK_SOCK_DIAG).
     attempts.push((call(libc::SYS_socket, "16:3:0"), DONE));

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
 use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
@@ -41,6 +42,9 @@ impl OutputPipe {
     /// A pipe, and the end to write to.
     pub(super) fn new() -> io::Result<(Self, OwnedFd)> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        // A pipe is its maker's alone. Many programs open `/dev/stdout` by its name, which a user of their own then
+        // could not. To write only: who could read would take bytes from the count.
+        fchmod(&writer, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWOTH)?;
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?; // This end only.
         Ok((Self { reader }, writer))
     }

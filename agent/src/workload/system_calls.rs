@@ -101,9 +101,9 @@ const REFUSED: &[i64] = &[
 /// `open_tree_attr`, Linux 6.15; the same on every architecture.
 const OPEN_TREE_ATTR: i64 = 467;
 
-/// x32 has numbers of its own for these (ptrace, kexec_load, process_vm_readv, process_vm_writev).
+/// x32 has numbers of its own for these (ptrace, kexec_load, vmsplice, process_vm_readv, process_vm_writev).
 #[cfg(target_arch = "x86_64")]
-const REFUSED_X32: [i64; 4] = [521, 528, 539, 540];
+const REFUSED_X32: [i64; 5] = [521, 528, 532, 539, 540];
 
 /// Flags of `clone` and `unshare` that make a namespace (linux/sched.h): mount, control group, UTS, IPC, user, process
 /// and network.

@@ -102,6 +102,11 @@ fn look(report: &mut String) {
         fs::read_to_string(keys.clone() + "/a").unwrap_or_default(),
     );
     line("keys' folder", names(&(keys + "/..")));
+    let opened = ["stdout", "stderr"].map(|name| {
+        let stream = OpenOptions::new().write(true).open(format!("/dev/{name}"));
+        stream.and_then(|mut stream| stream.write(b"x")).ok()
+    });
+    line("streams", format!("{opened:?}"));
     for node in ["null", "zero", "full", "random", "urandom"] {
         let mut byte = [1];
         let read = fs::File::open(format!("/dev/{node}")).and_then(|mut file| file.read(&mut byte));
