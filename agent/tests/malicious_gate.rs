@@ -28,7 +28,7 @@ use narthex_agent::mode::{Mode, Privileges};
 use narthex_agent::module::Module;
 use narthex_agent::notice::Notices;
 use narthex_agent::supervisor::authority::{Authority, Now};
-use narthex_agent::supervisor::core::{Core, Start};
+use narthex_agent::supervisor::core::{Core, Shutdown, Start};
 use narthex_agent::supervisor::gate_link::link;
 use narthex_agent::supervisor::policy_watch::Intake;
 use narthex_agent::supervisor::{Run, assemble};
@@ -55,9 +55,13 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
+        Self::with_config("")
+    }
+
+    fn with_config(more: &str) -> Self {
         let world = World::new();
         let bundle = world.bundle(None);
-        let config = world.config("");
+        let config = world.config(more);
         let now = UnixMillis(system_now().0);
         let policy = world.booted(&bundle, narthex_policy::UnixMillis(now.0));
         let boot = BootMillis::read();
@@ -191,6 +195,30 @@ async fn honest_words_work_and_the_document_binds_the_session() {
         let call = scene.shutdown(hash(1));
         assert!(matches!(scene.call(1, &call).await, CallAnswer::Done(_)));
         assert!(scene.is_shutting_down());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_starts_no_workload_again() {
+    on_one_thread(async {
+        let workload = format!(
+            "[workload]\ncommand = \"/bin/true\"\n{}",
+            world::process::workload_user()
+        );
+        let mut scene = Scene::with_config(&workload);
+        scene.open(1, hash(1)).await;
+        scene
+            .core
+            .shutdown
+            .send_replace(Some(Shutdown { grace: None }));
+        let order = scene.world.write_order("restart-workload", &BOOT_ID);
+        let what = What::write(Action::RestartWorkload);
+        let call = scene.world.call(&order, "olga", hash(1), what);
+        assert_eq!(
+            refusal(&scene.call(1, &call).await),
+            "call.nothing_to_act_on"
+        );
     })
     .await;
 }

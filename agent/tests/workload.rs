@@ -650,6 +650,64 @@ fn output_is_discarded_and_counted() {
     });
 }
 
+/// Programs that are told to log to a file are given `/dev/stdout` as its name.
+#[test]
+fn output_can_be_opened_by_its_name_to_write_but_not_to_read() {
+    let place = Place::new();
+    let script = "echo named > /dev/stdout || exit 3; echo named >> /dev/stderr || exit 4
+        ! (exec 3< /dev/stdout) || exit 5; exit 0";
+    run(async {
+        let workload = place.workload(script, "restart = \"never\"");
+        workload.start().await.unwrap();
+        let end = ended(&workload).await;
+        let wanted = if is_root() { 0 } else { 5 }; // Without a user of its own the pipes are its own too.
+        assert_eq!(end.last_exit.unwrap().0.kind, ExitKind::Code(wanted));
+        assert_eq!(end.output_bytes, 6);
+    });
+}
+
+/// The NSM's driver may never answer; its callers then hold all threads for what blocks.
+#[test]
+fn a_stop_needs_no_thread_of_the_blocking_pool() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (_never, blocked) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || blocked.recv());
+    let place = Place::new();
+    let stopped = tokio::task::LocalSet::new().block_on(&runtime, async {
+        let workload = place.workload("exec sleep 1000", "");
+        workload.start().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), workload.stop(None)).await
+    });
+    runtime.shutdown_background();
+    assert_eq!(stopped, Ok(Ok(())));
+}
+
+/// To setresuid(2) this number means "as it is".
+#[test]
+fn the_user_that_is_no_user_is_not_become() {
+    if skip_without_root("the_user_that_is_no_user_is_not_become") {
+        return;
+    }
+    for (user, group) in [(u32::MAX, WORKLOAD), (WORKLOAD, u32::MAX)] {
+        let place = Place::new();
+        let mut config = place.config("id > $OUT/id", "restart = \"never\"");
+        (config.user, config.group) = (Some(user), Some(group));
+        run(async {
+            let workload = spawn(Some(place.settings(&config, Mode::Local)));
+            let refused = workload.start().await;
+            assert_eq!(place.seen("id"), "");
+            assert!(
+                matches!(refused, Err(WorkloadError::NotStarted(LaunchStep::User, _))),
+                "{refused:?}"
+            );
+        });
+    }
+}
+
 #[test]
 fn keys_are_replaced_while_it_runs_and_given_again_after_a_restart() {
     let place = Place::new();
@@ -692,6 +750,40 @@ fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
 }
 
 /// A revocation must not wait for an operator's restart with ten minutes of grace, nor be followed by its start.
+#[test]
+fn the_agents_end_cuts_a_restart_short_and_lasts() {
+    run(async {
+        let place = Place::new();
+        let script = "trap '' TERM; echo up >> \"$OUT/up\"; \
+             while :; do cp \"$NARTHEX_KEYS/k\" \"$OUT/key\"; sleep 0.02; done";
+        let workload = place.workload(script, "restart = \"always\"\nrestart_delay_millis = 10");
+        workload.deliver_keys(vec![key("k", b"one")]).await.unwrap();
+        workload.start().await.unwrap();
+        until("the workload", || place.out().join("up").exists()).await;
+        let restarting = workload.clone();
+        let restart = tokio::task::spawn_local(async move {
+            restarting.restart(Some(Duration::from_secs(600))).await
+        });
+        until("the stop", || {
+            workload.snapshot().state == WorkloadState::Stopping
+        })
+        .await;
+        let began = std::time::Instant::now();
+        workload
+            .end(Some(Duration::from_millis(200)))
+            .await
+            .unwrap();
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert_eq!(restart.await.unwrap(), Err(WorkloadError::Withdrawn));
+        assert_eq!(place.seen("key"), "one", "it has its keys to the last");
+        for start in [workload.start().await, workload.restart(None).await] {
+            assert_eq!(start, Err(WorkloadError::Withdrawn));
+        }
+        assert_eq!(place.seen("up"), "up\n");
+        assert_eq!(workload.snapshot().state, WorkloadState::Stopped);
+    });
+}
+
 #[test]
 fn withdrawing_cuts_a_restart_short_and_lasts() {
     run(async {

@@ -15,8 +15,9 @@ pub(super) fn restart_workload(
     core: &Rc<Core>,
     grace: Option<Duration>,
 ) -> Result<Vec<Field>, CallRefusal> {
-    // A workload that still waits for its keys must not be started without them.
-    if core.config.workload.is_none() || !core.keyring.borrow().is_complete() {
+    // A workload that still waits for its keys must not be started without them, nor one that is being ended for good.
+    let ending = core.shutdown.borrow().is_some();
+    if ending || core.config.workload.is_none() || !core.keyring.borrow().is_complete() {
         return Err(CallRefusal::NothingToActOn);
     }
     let restarts = core.workload.snapshot().restarts;

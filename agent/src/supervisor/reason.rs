@@ -22,7 +22,7 @@ pub enum CallRefusal {
     RateLimited,
     /// Something is to be changed, and the release that is running was revoked.
     ReleaseRevoked,
-    /// The action needs something that is not configured: a workload, or keys.
+    /// The action needs something that is not there: a workload, or keys; or the agent that would do it ends.
     NothingToActOn,
     /// The action was accepted and failed, without effect.
     ActionFailed,

@@ -270,7 +270,7 @@ async fn serve(core: &Rc<Core>, intake: Intake, reporter: &BootReporter) -> Resu
 async fn end(core: &Rc<Core>, order: Shutdown) {
     core.notices.say("stopping", "");
     let stopping = async {
-        if let Err(error) = core.workload.stop(order.grace).await {
+        if let Err(error) = core.workload.end(order.grace).await {
             core.notices
                 .say("the workload did not stop in good order", error.id());
         }

@@ -23,6 +23,15 @@ pub struct WorkloadHandle {
     observed: Rc<RefCell<Observed>>,
     exits: watch::Receiver<u64>,
     permission: watch::Sender<Permission>,
+    ending: watch::Sender<Ending>,
+}
+
+/// Whether the agent ends, and the workload with it for good. Beside the orders, as [`Permission`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    NotYet,
+    /// No stop may take longer; `None`: than configured.
+    Within(Option<Duration>),
 }
 
 /// Whether the workload may run and have keys. Beside the orders, which are obeyed one after the other, so that it
@@ -53,7 +62,7 @@ pub enum WorkloadError {
     NotStarted(LaunchStep, i32),
     /// It was killed, but so many of its processes would not die in time.
     Survivors(u32),
-    /// It may not run: [`WorkloadHandle::withdraw`].
+    /// It may not run: [`WorkloadHandle::withdraw`], [`WorkloadHandle::end`].
     Withdrawn,
     /// The key files could not be written or removed; the kernel's error number.
     KeyFiles(i32),
@@ -166,6 +175,7 @@ pub fn spawn(settings: Option<WorkloadSettings>) -> WorkloadHandle {
     let (orders, inbox) = mpsc::unbounded_channel();
     let (exit_count, exits) = watch::channel(0);
     let (permission, permitted) = watch::channel(Permission::Granted);
+    let (ending, ended) = watch::channel(Ending::NotYet);
     let observed = Rc::new(RefCell::new(Observed::default()));
     tokio::task::spawn_local(runner::run(
         settings,
@@ -173,12 +183,14 @@ pub fn spawn(settings: Option<WorkloadSettings>) -> WorkloadHandle {
         exit_count,
         Rc::clone(&observed),
         permitted,
+        ended,
     ));
     WorkloadHandle {
         orders,
         observed,
         exits,
         permission,
+        ending,
     }
 }
 
@@ -250,6 +262,17 @@ impl WorkloadHandle {
     /// Ends what [`WorkloadHandle::withdraw`] began. Starts nothing.
     pub fn permit(&self) {
         self.permission.send_replace(Permission::Granted);
+    }
+
+    /// Ends the workload for good, because the agent ends: as [`WorkloadHandle::stop`], but whatever was ordered before. A
+    /// stop under way is cut to this grace time, and nothing starts the workload any more, a restart under way neither.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkloadHandle::stop`].
+    pub async fn end(&self, grace: Option<Duration>) -> Result<(), WorkloadError> {
+        self.ending.send_replace(Ending::Within(grace));
+        self.stop(grace).await
     }
 
     /// What it is doing, and what became of it so far.

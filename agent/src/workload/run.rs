@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::Path;
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::cgroup::{ControlGroup, ControlGroupLimits, ControlGroupUsage};
 use super::exit::{ExitKind, LaunchStep};
-use super::handle::{Permission, WorkloadError};
+use super::handle::{Ending, Permission, WorkloadError};
 use super::key_files::{KeyDirectory, KeyFile};
 use super::measures::{Confinement, ConfinementMeasure, MeasureSet};
 use super::messages::{Descriptor, Event, LaunchOrder, MAX_EVENT_BYTES, RootOrder, send_order};
@@ -34,6 +35,10 @@ use crate::platform::filesystems;
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a stop may take beyond the grace time: the shepherd's own deadline, and some.
 const KILL_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a killed shepherd may take to disappear; the kernel may hold it longer, and nobody waits for that.
+const REAP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause between two looks whether the shepherd has ended.
+const REAP_PAUSE: Duration = Duration::from_millis(2);
 /// How long the last of the output may take to be counted after the end.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -172,25 +177,34 @@ impl Run {
     }
 
     /// Asks it to end, and waits until it has, by force after the grace time. When the permission to run is
-    /// withdrawn, its keys are wiped at once and it has no more than `withdrawn_grace` left.
+    /// withdrawn, its keys are wiped at once and it has no more than the `configured` grace time left; when the agent
+    /// ends, no more than that allows. Neither gives it more time than it had.
     pub(super) async fn stop(
         mut self,
-        grace: Duration,
-        withdrawn_grace: Duration,
+        mut grace: Duration,
+        configured: Duration,
         permission: watch::Receiver<Permission>,
+        ending: watch::Receiver<Ending>,
     ) -> RunEnd {
-        let ended = tokio::select! {
-            biased;
-            () = withdrawn(permission) => None,
-            ended = self.end_within(grace) => Some(ended),
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                // What cannot be wiped now is tried again when the run is torn down.
-                let _ = self.keys.clear();
-                self.end_within(grace.min(withdrawn_grace)).await
-            }
+        let deadline = Instant::now() + grace;
+        let (mut withdrawn, mut agent_ends) = (pin!(withdrawn(permission)), pin!(ends(ending)));
+        let (mut is_withdrawn, mut agent_is_ending) = (false, false);
+        let ended = loop {
+            let most = tokio::select! {
+                biased;
+                () = &mut withdrawn, if !is_withdrawn => {
+                    is_withdrawn = true;
+                    // What cannot be wiped now is tried again when the run is torn down.
+                    let _ = self.keys.clear();
+                    configured
+                }
+                most = &mut agent_ends, if !agent_is_ending => {
+                    agent_is_ending = true;
+                    most.unwrap_or(configured)
+                }
+                ended = self.end_within(grace) => break ended,
+            };
+            grace = deadline.saturating_duration_since(Instant::now()).min(most);
         };
         self.finish(ended).await
     }
@@ -257,8 +271,7 @@ impl Run {
             pump.abort();
         }
         drop(self.control); // A shepherd that is still there kills everything now.
-        let waited = tokio::task::spawn_blocking(move || wait_or_kill(&mut self.shepherd));
-        let _ = waited.await;
+        wait_or_kill(&mut self.shepherd).await;
         drop(self.keys); // Wiped after the last reader has ended.
         drop(self.group); // Kills what a killed shepherd has left.
     }
@@ -294,6 +307,15 @@ async fn withdrawn(mut permission: watch::Receiver<Permission>) {
     let found = permission.wait_for(|permission| *permission == Permission::Withdrawn);
     if found.await.is_err() {
         pending::<()>().await;
+    }
+}
+
+/// Returns when the agent ends, with the grace time that this allows; never if nobody can say so any more.
+async fn ends(mut ending: watch::Receiver<Ending>) -> Option<Duration> {
+    let found = ending.wait_for(|ending| *ending != Ending::NotYet).await;
+    match found.as_deref() {
+        Ok(Ending::Within(grace)) => *grace,
+        Ok(Ending::NotYet) | Err(_) => pending().await,
     }
 }
 
@@ -469,17 +491,24 @@ fn start_shepherd(
     }
 }
 
-/// The shepherd exits by itself once its socket has ended and everything is dead.
-fn wait_or_kill(shepherd: &mut Child) {
-    let deadline = Instant::now() + KILL_TIMEOUT;
-    while Instant::now() < deadline {
+/// The shepherd exits by itself once its socket has ended and everything is dead. On the event loop: the threads for
+/// what blocks may all wait for an NSM that never answers.
+async fn wait_or_kill(shepherd: &mut Child) {
+    if !has_ended(shepherd, KILL_TIMEOUT).await {
+        let _ = shepherd.kill();
+        has_ended(shepherd, REAP_TIMEOUT).await;
+    }
+}
+
+async fn has_ended(shepherd: &mut Child, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
         match shepherd.try_wait() {
-            Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-            Ok(Some(_)) | Err(_) => return,
+            Ok(Some(_)) | Err(_) => return true,
+            Ok(None) if Instant::now() >= deadline => return false,
+            Ok(None) => tokio::time::sleep(REAP_PAUSE).await,
         }
     }
-    let _ = shepherd.kill();
-    let _ = shepherd.wait();
 }
 
 fn failed(step: LaunchStep, error: &io::Error) -> WorkloadError {

@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 
 use super::cgroup::ControlGroupUsage;
 use super::exit::{ExitKind, ExitRecord};
-use super::handle::{Order, Permission, WorkloadError, WorkloadSnapshot, WorkloadState};
+use super::handle::{Ending, Order, Permission, WorkloadError, WorkloadSnapshot, WorkloadState};
 use super::key_files::KeyFile;
 use super::measures::Confinement;
 use super::restart::{Next, RestartDecider};
@@ -99,6 +99,7 @@ pub(super) async fn run(
     exits: watch::Sender<u64>,
     observed: Rc<RefCell<Observed>>,
     permission: watch::Receiver<Permission>,
+    ending: watch::Receiver<Ending>,
 ) {
     let Some(settings) = settings else {
         return answer_without_workload(inbox).await;
@@ -109,6 +110,7 @@ pub(super) async fn run(
         exits,
         observed,
         permission,
+        ending,
         restarts,
         keys: Vec::new(),
         current: None,
@@ -164,6 +166,7 @@ struct Runner {
     exits: watch::Sender<u64>,
     observed: Rc<RefCell<Observed>>,
     permission: watch::Receiver<Permission>,
+    ending: watch::Receiver<Ending>,
     restarts: RestartDecider,
     keys: Vec<KeyFile>,
     current: Option<Run>,
@@ -197,7 +200,8 @@ impl Runner {
     }
 
     async fn launch(&mut self) -> Result<(), WorkloadError> {
-        if *self.permission.borrow() == Permission::Withdrawn {
+        let withdrawn = *self.permission.borrow() == Permission::Withdrawn;
+        if withdrawn || *self.ending.borrow() != Ending::NotYet {
             let mut observed = self.observed.borrow_mut();
             observed.state = WorkloadState::Stopped;
             observed.next_start = None;
@@ -258,7 +262,8 @@ impl Runner {
         self.observed.borrow_mut().state = WorkloadState::Stopping;
         let configured = self.settings.grace;
         let grace = grace.unwrap_or(configured);
-        let end = run.stop(grace, configured, self.permission.clone()).await;
+        let (permission, ending) = (self.permission.clone(), self.ending.clone());
+        let end = run.stop(grace, configured, permission, ending).await;
         let survivors = end.survivors;
         self.record(end, Asked::Yes);
         if survivors > 0 {
