@@ -3,12 +3,11 @@
 # the words. STORY_PROGRAMS: programs that are there already. Sourced, with the script's arguments; ends up in the folder.
 set -Eeuo pipefail
 script="$(basename "$0")"
-usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
-case "$#,${1:-}" in
-    0,) keep=no ;;
-    1,--keep) keep=yes ;;
-    1,--help) usage && exit 0 ;;
-    *) usage >&2 && exit 2 ;;
+. "$(dirname "${BASH_SOURCE[0]}")/usage.sh"
+case "$*" in
+    "") keep=no ;;
+    --keep) keep=yes ;;
+    *) misuse ;;
 esac
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 repository="$PWD"
