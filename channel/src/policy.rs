@@ -107,7 +107,7 @@ pub struct PolicyAnswer {
     pub bundles: Vec<Signed>,
     /// Release statements, oldest first.
     pub releases: Vec<Signed>,
-    /// Stop statements, oldest first.
+    /// Stop statements, newest first.
     pub stops: Vec<Signed>,
     /// The proof that the log names the newest bundle as the one in force: a log proof of its
     /// `current` entry. Absent where there is no log, and while the service has no cosigned one.

@@ -11,6 +11,11 @@ use narthex_policy::SignedFile;
 
 use crate::{lineage::Lineage, service::Service};
 
+/// What the files of an answer may take.
+const ROOM_BYTES: usize = MAX_POLICY_CONTENT_BYTES - MAX_LOG_PROOF_BYTES - 1024;
+/// What the stops among them may take. Often one person is enough for a stop: whoever signs many large ones must not keep
+/// the bundles away, without which no agent boots.
+const STOPS_ROOM_BYTES: usize = ROOM_BYTES / 4;
 /// Room for lengths and heads around the files of an answer.
 const FILE_OVERHEAD_BYTES: usize = 16;
 
@@ -25,19 +30,23 @@ impl Service {
     }
 }
 
-/// Stops first (they count at once), then bundles, oldest first, then releases, as far as there is room: whoever
-/// is far behind gets the oldest bundles and asks again from where they end.
+/// Stops first (they count at once), the newest first; then bundles and releases, oldest first; all as far as there is room.
+/// Whoever is far behind gets the oldest bundles, and asks again from where they end; whoever says which stops it has gets
+/// the others.
 fn compose(lineage: &Lineage, request: &PolicyRequest) -> PolicyAnswer {
-    let mut room = Room {
-        bytes: MAX_POLICY_CONTENT_BYTES - MAX_LOG_PROOF_BYTES - 1024,
-    };
     let known = |file: &SignedFile| {
         request
             .known_statements
             .contains(&Digest384::of(&file.bytes))
     };
     let policy = lineage.policy();
-    let stops = room.take(policy.stop_files().filter(|file| !known(file)));
+    let mut stops_room = Room {
+        bytes: STOPS_ROOM_BYTES,
+    };
+    let stops = stops_room.take(policy.stop_files().filter(|file| !known(file)));
+    let mut room = Room {
+        bytes: ROOM_BYTES - STOPS_ROOM_BYTES + stops_room.bytes,
+    };
     let bundles = lineage
         .bundles()
         .iter()

@@ -18,7 +18,7 @@ use narthex_channel::{
     Digest384, Message, ModuleId, Opening, RecipientKey,
     diagnostics::LogCheck,
     keys::{KeyAnswer, KeyOutcome, KeyRequest, KeyRequestEnvelope},
-    policy::{PolicyAnswer, PolicyDelivery},
+    policy::{PolicyAnswer, PolicyDelivery, PolicyRequest},
 };
 use narthex_nsm::mock::mint::{DevelopmentAuthority, measurement_of};
 use narthex_policy::{KeyOperation, Namespace};
@@ -840,9 +840,14 @@ async fn pages_for_monitoring_say_what_they_should() {
     running.stop().await;
 }
 
+async fn ask_for_policy(world: &World, request: &PolicyRequest) -> PolicyAnswer {
+    let mut connection = world.open("policy.sock", &Opening::Policy).await.unwrap();
+    connection.send_message(request).await.unwrap();
+    connection.receive_message().await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn the_policy_is_handed_out() {
-    use narthex_channel::policy::PolicyRequest;
     let mut world = World::new(vec![KeyRule::usual("database")]);
     let running = world.start().await;
     world.release("shop", "1.0", "current").await.unwrap();
@@ -850,15 +855,7 @@ async fn the_policy_is_handed_out() {
     world.succeed(vec![KeyRule::usual("database")]).await;
     let ask = |request: PolicyRequest| {
         let world = &world;
-        async move {
-            let mut connection = world.open("policy.sock", &Opening::Policy).await.unwrap();
-            connection.send_message(&request).await.unwrap();
-            connection
-                .receive_message::<PolicyAnswer>()
-                .await
-                .unwrap()
-                .unwrap()
-        }
+        async move { ask_for_policy(world, &request).await }
     };
     let all = ask(PolicyRequest::default()).await;
     let bytes: Vec<_> = all
@@ -880,6 +877,48 @@ async fn the_policy_is_handed_out() {
     );
     assert_eq!(rest.bundles[0].bytes, world.bundles[1]);
     assert!(all.to_bytes().is_ok());
+    running.stop().await;
+}
+
+/// One person is enough for a stop, so stops are what one person can make many and large of.
+#[tokio::test]
+async fn many_large_stops_keep_neither_bundles_nor_newer_stops_from_agents() {
+    let world = World::new(vec![KeyRule::usual("database")]);
+    let running = world.start().await;
+    world.release("shop", "1.0", "current").await.unwrap();
+    let stop_number = |number: u32| {
+        let names = (0..450).map(|name| format!("\"{number:04}-{name:0>58}\""));
+        let names: Vec<_> = names.collect();
+        world.stop_text(&format!("keys = [{}]\n", names.join(", ")))
+    };
+    for batch in 0..3 {
+        let numbers = batch * 50..(batch + 1) * 50;
+        let stops = numbers.map(|number| {
+            let text = stop_number(number);
+            world.signed(Namespace::Stop, &text, &["carol"])
+        });
+        let files = PolicyDelivery {
+            stops: stops.collect(),
+            ..PolicyDelivery::default()
+        };
+        world.deliver(&files).await.unwrap();
+    }
+    world.stop("keys = [\"database\"]\n").await.unwrap();
+    let answer = ask_for_policy(&world, &PolicyRequest::default()).await;
+    assert_eq!((answer.bundles.len(), answer.releases.len()), (1, 1));
+    let newest = String::from_utf8(answer.stops[0].bytes.clone()).unwrap();
+    assert!(newest.ends_with("keys = [\"database\"]\n"), "{newest}");
+    // The others follow to whoever says what it has.
+    let mut known: Vec<_> = Vec::new();
+    while known.len() < 151 {
+        let request = PolicyRequest {
+            since_version: 1,
+            known_statements: known.clone(),
+        };
+        let answer = ask_for_policy(&world, &request).await;
+        assert!(!answer.stops.is_empty());
+        known.extend(answer.stops.iter().map(|stop| Digest384::of(&stop.bytes)));
+    }
     running.stop().await;
 }
 

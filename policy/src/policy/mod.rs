@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bundle::{Bundle, KeyRule};
+use crate::bundle::{Bundle, KeyRule, StopAuthority};
 use crate::digest::Digest384;
 use crate::file::SignedFile;
 use crate::names::{KeyName, PersonName, ReleaseName};
@@ -120,9 +120,21 @@ impl Policy {
         self.stops.iter().map(|known| &known.stop)
     }
 
-    /// The files of all stop statements taken.
+    /// The files of the stop statements that have effect, in the order in which somebody wants them who
+    /// cannot take all at once: first those whose signer may still stop something, because whoever
+    /// begins with the bundle in force cannot judge the others; of both, the newest first.
     pub fn stop_files(&self) -> impl Iterator<Item = &SignedFile> {
-        self.stops.iter().map(|known| &known.file)
+        let StopAuthority {
+            signers, lifted, ..
+        } = &self.bundle.stop;
+        let (by_signers, by_leavers): (Vec<_>, Vec<_>) = self
+            .stops
+            .iter()
+            .rev()
+            .filter(|known| !lifted.contains(&known.stop.digest))
+            .partition(|known| signers.contains(&known.signer));
+        let all = by_signers.into_iter().chain(by_leavers);
+        all.map(|known| &known.file)
     }
 
     /// All release statements taken, the newest per name and version.

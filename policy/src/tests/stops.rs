@@ -226,6 +226,48 @@ fn only_the_reviewers_lift_a_stop() {
     policy.release_for(&IMAGE, NOW).unwrap();
 }
 
+/// What was signed by somebody who may stop nothing any more comes last, what has no effect not at all: a new agent
+/// could judge neither.
+#[test]
+fn the_newest_stops_that_count_are_handed_out_first() {
+    let mut policy = policy();
+    let people = ["olga", "oscar", "keith", "rita"];
+    let texts: Vec<_> = (1..)
+        .zip(people)
+        .map(|(serial, person)| stop_text(serial, &format!("people = [\"{person}\"]")))
+        .collect();
+    for (text, signer) in texts.iter().zip(["alice", "sam", "sam", "alice"]) {
+        add(&mut policy, text, &[signer]).unwrap();
+    }
+    let order = |policy: &Policy| -> Vec<usize> {
+        let place = |file: &SignedFile| texts.iter().position(|text| text.as_bytes() == file.bytes);
+        policy
+            .stop_files()
+            .map(|file| place(file).unwrap())
+            .collect()
+    };
+    assert_eq!(order(&policy), [3, 2, 1, 0]);
+    let lifted = signed(&texts[0], Namespace::Stop, &[]).digest();
+    let next = with(
+        &next_text(&genesis_text()),
+        "signers = [\"alice\", \"sam\"]\nthreshold = 1",
+        &format!("signers = [\"alice\"]\nthreshold = 1\nlifted = [\"{lifted}\"]"),
+    );
+    policy
+        .succeed(&signed(&next, Namespace::Policy, &["alice", "bob"]), NOW)
+        .unwrap();
+    assert_eq!(order(&policy), [3, 2, 1]);
+    assert_eq!(policy.stops().count(), 4, "none is forgotten");
+    let mut policy = super::world::policy();
+    for (text, signer) in texts.iter().zip(["alice", "sam", "alice", "sam"]) {
+        add(&mut policy, text, &[signer]).unwrap();
+    }
+    policy
+        .succeed(&signed(&next, Namespace::Policy, &["alice", "bob"]), NOW)
+        .unwrap();
+    assert_eq!(order(&policy), [2, 3, 1]);
+}
+
 #[test]
 fn the_number_of_stops_is_bounded() {
     use crate::policy::MAX_STOPS;
