@@ -142,7 +142,7 @@ pub(super) fn administration(accepted: bool) -> Entry {
         entry
     } else {
         AdministrationEntry {
-            decision: refused("order.approvals"),
+            decision: refused("order.under_approved"),
             approvers: Vec::new(),
             keys: Vec::new(),
             ..entry
@@ -170,7 +170,7 @@ pub(super) fn policy(accepted: bool) -> Entry {
     } else {
         PolicyEntry {
             time: TIME,
-            decision: refused("bundle.version"),
+            decision: refused("bundle.version_skipped"),
             files: vec![PolicyFile {
                 signers: vec![person("alice")],
                 ..file(PolicyFileKind::Bundle, "9")
@@ -182,7 +182,7 @@ pub(super) fn policy(accepted: bool) -> Entry {
 fn refused_order() -> Entry {
     let entry = OrderEntry::accepted(&order_facts(write_scope()), &order_extra(&[])).unwrap();
     Entry::Order(OrderEntry {
-        decision: refused("order.approvals"),
+        decision: refused("order.under_approved"),
         ..entry
     })
 }
