@@ -28,12 +28,8 @@ pub(super) fn build(arguments: &BuildArguments, output: &Output) -> Outcome<Exit
         force,
     } = arguments;
     let manifest_path = manifest.clone().unwrap_or_else(|| beside(out));
-    if manifest_path == *out || [out, &manifest_path].contains(&recipe) {
-        return Err(Failure::misuse(
-            "misuse.arguments",
-            "recipe, image and manifest cannot be the same file",
-        ));
-    }
+    refuse_same(out, &[recipe, &manifest_path])?;
+    refuse_same(&manifest_path, &[recipe])?;
     let existing = existing(*force);
     refuse_existing(out, existing)?;
     refuse_existing(&manifest_path, existing)?;
@@ -118,6 +114,38 @@ pub(super) fn existing(force: bool) -> Existing {
         true => Existing::Replace,
         false => Existing::Keep,
     }
+}
+
+/// Refuses to write over a file that is read or written too, however its path is spelt: `--force` is for
+/// what an earlier build left.
+pub(super) fn refuse_same(written: &Path, others: &[&PathBuf]) -> Outcome<()> {
+    let place_of_it = place(written);
+    match others.iter().find(|other| place(other) == place_of_it) {
+        None => Ok(()),
+        Some(other) => Err(Failure::misuse(
+            "misuse.arguments",
+            format!(
+                "{} and {} cannot be the same file",
+                other.display(),
+                written.display()
+            ),
+        )
+        .next("nothing was written")),
+    }
+}
+
+/// The file that a path leads to, or would if it were there.
+fn place(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    fs::canonicalize(path)
+        .or_else(|_| {
+            let folder = fs::canonicalize(folder)?;
+            Ok::<_, std::io::Error>(folder.join(path.file_name().unwrap_or_default()))
+        })
+        .unwrap_or_else(|_| path.to_owned())
 }
 
 /// Says so before the work is done, not after it. Writing checks again.

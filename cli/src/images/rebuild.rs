@@ -3,7 +3,7 @@
 use narthex_image::manifest::{Difference, compare};
 use serde_json::{Value, json};
 
-use super::build::{existing, refuse_existing};
+use super::build::{existing, refuse_existing, refuse_same};
 use super::describe;
 use super::inspect::registers;
 use super::making::Making;
@@ -21,6 +21,7 @@ pub(super) fn rebuild(arguments: &RebuildArguments, output: &Output) -> Outcome<
     let manifest = file.parse_unverified()?;
     let existing = existing(arguments.force);
     if let Some(out) = &arguments.out {
+        refuse_same(out, &[&arguments.manifest, &arguments.recipe])?;
         refuse_existing(out, existing)?;
     }
     let built = Making::read(&arguments.recipe)?.build()?;

@@ -9,7 +9,7 @@ use narthex_image::eif::{self, P384FileSigner, SignError, SigningCertificate};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::build::{existing, refuse_existing};
+use super::build::{existing, refuse_existing, refuse_same};
 use super::describe;
 use super::file::{check, not_an_image, read_image};
 use super::inspect::{registers, seconds_text};
@@ -29,6 +29,10 @@ const PEM_LIMIT_BYTES: usize = 64 * 1024;
 /// `narthex image sign`.
 pub(super) fn sign(arguments: &SignImageArguments, output: &Output) -> Outcome<Exit> {
     let existing = existing(arguments.force);
+    // The unsigned image may be replaced: it can be taken out of the signed one, a key out of nothing.
+    let read = [Some(&arguments.certificate), arguments.key.as_ref()];
+    let read: Vec<_> = read.into_iter().flatten().collect();
+    refuse_same(&arguments.out, &read)?;
     refuse_existing(&arguments.out, existing)?;
     let bytes = read_image(&arguments.file)?;
     let certificate = read_text(&arguments.certificate, PEM_LIMIT_BYTES)?;

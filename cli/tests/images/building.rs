@@ -146,11 +146,17 @@ fn nothing_is_overwritten_by_accident() {
         3,
         "file.exists",
     );
-    workshop.refused(
+    // Not even by force over what is read, however it is spelt.
+    for words in [
         "image build shop.toml --out shop.toml --force",
-        2,
-        "misuse.arguments",
-    );
+        "image build shop.toml --out ./shop.toml --force",
+        "image build shop.toml --out new.eif --manifest root/../shop.toml --force",
+        "image build shop.toml --out new.eif --manifest ./new.eif --force",
+        "image rebuild shop.manifest.json --recipe shop.toml --out ./shop.toml --force",
+        "image rebuild shop.manifest.json --recipe shop.toml --out ./shop.manifest.json --force",
+    ] {
+        workshop.refused(words, 2, "misuse.arguments");
+    }
     assert_eq!((workshop.bytes("shop.eif"), workshop.names()), before);
     workshop.approve("alice");
     let (_, said) = workshop.done(&format!("{again} --force"));

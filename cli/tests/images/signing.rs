@@ -119,6 +119,19 @@ fn signatures_that_are_not_made() {
         ("signing.pem", "shop.toml", 1, "eif.signature_certificate"),
         ("sign shop.eif", "sign bzImage", 1, "eif.magic"),
         ("--out signed.eif", "--out shop.eif", 3, "file.exists"),
+        // A key that is written over is gone.
+        (
+            "--out signed.eif",
+            "--out ./signing.key --force",
+            2,
+            "misuse.arguments",
+        ),
+        (
+            "--out signed.eif",
+            "--out ./signing.pem --force",
+            2,
+            "misuse.arguments",
+        ),
     ] {
         let value = workshop.refused(&SIGN.replace(from, to), status, id);
         assert!(!value.to_string().contains("PRIVATE"), "{value}");
