@@ -47,8 +47,9 @@ deployment_policy() { # PROJECT
         --log "$log_key" --witness "$witness_key" --log-reader erin=people/erin.pub \
         --reviewer alice=people/alice.pub --reviewer bob=people/bob.pub --reviewer carol=people/carol.pub \
         --operator olga=people/olga.pub --key-administrator kim=people/kim.pub >>quiet.log 2>&1
-    # A restart needs a second person, and a second: counted from the moment the customer's witness saw the order.
-    sed -i 's/^delay = .*/delay = "1s"/' policy/bundles/0001.toml
+    # A restart needs a second person, and time: counted from the second in which the customer's witness saw the order. Of one second
+    # nothing may be left when the order is back.
+    sed -i 's/^delay = .*/delay = "3s"/' policy/bundles/0001.toml
     sign policy policy/bundles/0001.toml alice bob
 }
 
@@ -83,4 +84,5 @@ TOML
 keys() { narthex keys "$@" --policy policy --service unix:administration.sock --as kim --key people/kim; }
 deliver() { narthex policy submit policy --service unix:administration.sock >>quiet.log 2>&1; }
 order() { narthex order new --policy policy --as olga --key people/olga "$@" >>quiet.log 2>&1; }
+delay_over() { sleep 4; } # Clocks of enclaves may be a little behind.
 submit() { narthex order submit "$@" --policy policy --service unix:submissions.sock; }
