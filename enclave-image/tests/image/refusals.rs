@@ -156,6 +156,14 @@ fn private_keys_in_der() {
         &with([Item::file("etc/server.key", der(&body))]),
         "image.private_key",
     );
+    // With a passphrase: what `openssl pkcs8 -topk8 -outform DER` begins with.
+    let mut locked = [0x30, 0x5f, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d].to_vec();
+    locked.extend([0x01, 0x05, 0x0d]);
+    locked.resize(140, 7);
+    refused(
+        &with([Item::file("etc/server.key", der(&locked))]),
+        "image.private_key",
+    );
     let mut with_more = der(&body);
     with_more.push(0);
     accepted(&with([Item::file("etc/no.key", with_more)]));
@@ -181,7 +189,9 @@ fn programs_and_texts_about_keys_are_no_keys() {
 
 #[test]
 fn shells_by_name() {
-    for name in ["sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "fish"] {
+    for name in [
+        "sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "fish", "zsh5", "ksh93", "bash-5.2",
+    ] {
         refused(
             &with([Item::program(&format!("bin/{name}"))]),
             "image.shell",
@@ -331,6 +341,13 @@ fn the_command_must_be_able_to_start() {
         run(Item::file("app/server", "#!/bin/sh -e\n").mode(0o755)),
         ["image.command"]
     );
+    assert_eq!(
+        ids(Draft::default().build(&[
+            Item::directory("app").mode(0o750),
+            Item::program("app/server")
+        ])),
+        ["image.command"]
+    );
     let dynamic = elf(X86_64, &[(3, b"/lib64/ld-linux-x86-64.so.2\0")]);
     assert_eq!(
         run(Item::file("app/server", dynamic.clone()).mode(0o755)),
@@ -352,6 +369,18 @@ fn the_command_must_be_able_to_start() {
     draft.settings.push_str("working_directory = \"/srv\"\n");
     assert_eq!(ids(draft.build(&base())), ["image.command"]);
     draft.build(&with([Item::directory("srv")])).unwrap();
+    let closed = with([Item::directory("srv").mode(0o700)]);
+    assert_eq!(ids(draft.build(&closed)), ["image.command"]);
+    // A script is read by its interpreter, which the user must be able to start.
+    let script = |mode: u32, interpreter: u32| {
+        Draft::default().build(&[
+            Item::file("app/server", "#!/app/run\n").mode(mode),
+            Item::program("app/run").mode(interpreter),
+        ])
+    };
+    script(0o755, 0o755).unwrap();
+    assert_eq!(ids(script(0o711, 0o755)), ["image.command"]);
+    assert_eq!(ids(script(0o755, 0o744)), ["image.command"]);
 }
 
 #[test]

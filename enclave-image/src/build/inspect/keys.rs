@@ -94,7 +94,7 @@ fn without_blanks(text: &[u8]) -> &[u8] {
 }
 
 /// PKCS#8 (RFC 5958), PKCS#1 (RFC 8017) and SEC 1 (RFC 5915), each a SEQUENCE that is the whole file and
-/// begins with its version.
+/// begins with its version; and PKCS#8 with a passphrase.
 fn is_der(content: &[u8]) -> bool {
     let Some((0x30, rest)) = content.split_first().map(|(tag, rest)| (*tag, rest)) else {
         return false;
@@ -113,9 +113,21 @@ fn is_der(content: &[u8]) -> bool {
     let pkcs8_with_public = [0x02, 0x01, 0x01, 0x30];
     let pkcs1 = [0x02, 0x01, 0x00, 0x02];
     let sec1 = [0x02, 0x01, 0x01, 0x04];
-    [pkcs8, pkcs8_with_public, pkcs1, sec1]
+    let is_plain = [pkcs8, pkcs8_with_public, pkcs1, sec1]
         .iter()
-        .any(|begin| body.starts_with(begin))
+        .any(|begin| body.starts_with(begin));
+    is_plain || is_encrypted(body)
+}
+
+/// An EncryptedPrivateKeyInfo (RFC 5958) begins with the algorithm: one of PKCS#5 or PKCS#12.
+fn is_encrypted(body: &[u8]) -> bool {
+    const PKCS: [u8; 7] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01];
+    match body {
+        [0x30, _, 0x06, _, identifier @ ..] => identifier
+            .strip_prefix(&PKCS)
+            .is_some_and(|rest| matches!(rest.first(), Some(0x05 | 0x0c))),
+        _ => false,
+    }
 }
 
 pub(super) fn find_bytes(content: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::elf;
-use super::settings::{Settings, is_program};
+use super::settings::Settings;
 use crate::manifest::Insecure;
 use crate::recipe::Recipe;
 use crate::refusal::{Refusal, Refusals, Rule};
@@ -148,21 +148,39 @@ fn check_command(recipe: &Recipe, tree: &Tree, settings: &Settings, found: &mut 
     };
     let at = |path: &str| {
         let path = TreePath::parse(path, PathRule::Absolute).ok()?;
-        tree.resolve(&path).map(|(_, entry)| entry)
+        tree.resolve(&path)
+    };
+    let may_start = |path: &str| {
+        at(path).is_some_and(|(path, entry)| {
+            matches!(entry.kind, Kind::File(_))
+                && may(settings, entry, EXECUTE)
+                && may_reach(settings, tree, &path)
+        })
     };
     let directory = &settings.working_directory;
-    let is_directory = |entry: &Entry| matches!(entry.kind, Kind::Directory);
-    if directory != "/" && !at(directory.trim_end_matches('/')).is_some_and(is_directory) {
-        refuse("is run in a working directory that is not in the image");
+    if directory != "/" {
+        match at(directory.trim_end_matches('/')) {
+            Some((path, entry)) if matches!(entry.kind, Kind::Directory) => {
+                if !(may(settings, entry, EXECUTE) && may_reach(settings, tree, &path)) {
+                    refuse("is run in a working directory that its user may not enter");
+                }
+            }
+            _ => refuse("is run in a working directory that is not in the image"),
+        }
     }
-    let Some(entry) = at(&settings.command) else {
+    let Some((path, entry)) = at(&settings.command) else {
         return refuse("is the workload's program, and is not in the image");
     };
     let Kind::File(content) = &entry.kind else {
         return refuse("is the workload's program, and is no file");
     };
-    if !may_run(entry, settings) {
+    if !may(settings, entry, EXECUTE) {
         return refuse("is the workload's program, and its user may not execute it");
+    }
+    if !may_reach(settings, tree, &path) {
+        return refuse(
+            "is the workload's program, and lies in a directory that its user may not enter",
+        );
     }
     if elf::is_elf(content) {
         let Some(program) = elf::program(content) else {
@@ -172,36 +190,53 @@ fn check_command(recipe: &Recipe, tree: &Tree, settings: &Settings, found: &mut 
             return refuse("is the workload's program, and is for another architecture");
         }
         if let Some(loader) = program.interpreter
-            && !at(&loader).is_some_and(is_program)
+            && !may_start(&loader)
         {
             let loader = loader.escape_debug();
             refuse(&format!(
-                "needs the dynamic loader {loader}, which is not in the image"
+                "needs the dynamic loader {loader}, which is not in the image, or not for its user"
             ));
         }
     } else if let Some(line) = content.strip_prefix(b"#!") {
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line);
         let interpreter = line.split_whitespace().next().unwrap_or_default();
-        if !at(interpreter).is_some_and(is_program) {
+        if !may_start(interpreter) {
             let interpreter = interpreter.escape_debug();
             refuse(&format!(
-                "is a script for {interpreter}, which is not in the image"
+                "is a script for {interpreter}, which is not in the image, or not for its user"
             ));
+        }
+        if !may(settings, entry, READ) {
+            refuse("is a script, and its user may not read it");
         }
     } else {
         refuse("is the workload's program, and is neither an ELF program nor a script");
     }
 }
 
-fn may_run(entry: &Entry, settings: &Settings) -> bool {
+/// Bits of a mode for others; those for group and owner are three and six to the left.
+const READ: u16 = 0o4;
+const EXECUTE: u16 = 0o1;
+
+/// Whether the workload, which has one user, one group and no capabilities, may do this with an entry. Of a
+/// directory [`EXECUTE`] says whether it may be entered.
+fn may(settings: &Settings, entry: &Entry, wanted: u16) -> bool {
     let attributes = entry.attributes;
-    let bit = if attributes.user == settings.user {
-        0o100
+    let shift = if attributes.user == settings.user {
+        6
     } else if attributes.group == settings.group {
-        0o010
+        3
     } else {
-        0o001
+        0
     };
-    attributes.mode & bit != 0
+    (attributes.mode >> shift) & wanted == wanted
+}
+
+/// Whether the workload may enter every directory above `path`.
+fn may_reach(settings: &Settings, tree: &Tree, path: &TreePath) -> bool {
+    path.parents().all(|directory| {
+        tree.get(&directory)
+            .is_some_and(|entry| may(settings, entry, EXECUTE))
+    })
 }

@@ -8,9 +8,10 @@ use super::keys::find_bytes;
 use crate::recipe::Runtime;
 use crate::tree::{Entry, Kind, Tree, TreePath};
 
-const SHELLS: [&str; 19] = [
-    "ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "ksh93", "lksh", "loksh",
-    "mksh", "oksh", "pwsh", "rbash", "sh", "tcsh", "toybox", "zsh",
+/// Names, to which a version may be added: Debian has a `zsh5` beside `zsh`.
+const SHELLS: [&str; 18] = [
+    "ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "lksh", "loksh", "mksh",
+    "oksh", "pwsh", "rbash", "sh", "tcsh", "toybox", "zsh",
 ];
 /// What the two most common ones say of themselves: a copy or a hard link under another name is found by it.
 const SHELL_MARKS: [&[u8]; 2] = [
@@ -18,7 +19,7 @@ const SHELL_MARKS: [&[u8]; 2] = [
     b"GNU bash, version %s",
 ];
 
-/// Names of programs, to which a version may be added as in `python3.12`, and beginnings of libraries.
+/// The same of runtimes, as in `python3.12`, and beginnings of libraries.
 const RUNTIMES: [(Runtime, &[&str], &[&str]); 6] = [
     (Runtime::Java, &["java"], &["libjvm.so"]),
     (
@@ -56,7 +57,8 @@ pub(super) fn find(tree: &Tree) -> Found {
         let is_elf = matches!(&target.kind, Kind::File(content) if elf::is_elf(content));
         let runs = is_program(target) || is_elf;
         let name = path.name();
-        if runs && (SHELLS.contains(&name) || has_mark(entry)) {
+        let is_shell = SHELLS.iter().any(|shell| is_version_of(name, shell));
+        if runs && (is_shell || has_mark(entry)) {
             found.shells.push(path.clone());
         }
         let runtime = RUNTIMES.iter().find(|(_, programs, libraries)| {
