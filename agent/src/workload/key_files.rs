@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::Path;
 
+use narthex_channel::limits::MAX_KEY_BYTES;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fchmod};
@@ -117,7 +118,7 @@ impl KeyDirectory {
     ///
     /// # Errors
     ///
-    /// The kernel's, or `InvalidInput` for a name that is no plain file name.
+    /// The kernel's, or `InvalidInput` for a name that is no plain file name and for more bytes than a key can have.
     pub fn publish(&mut self, keys: &[KeyFile]) -> io::Result<()> {
         let mut written = Vec::with_capacity(keys.len());
         for (number, key) in keys.iter().enumerate() {
@@ -173,7 +174,7 @@ impl KeyDirectory {
     fn write_new(&self, temporary: &str, key: &KeyFile) -> io::Result<File> {
         let KeyFile { file: name, bytes } = key;
         let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
-        if !plain {
+        if !plain || bytes.len() > MAX_KEY_BYTES {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let _ = self.unlink(temporary); // Left by an agent that was killed between two steps.
@@ -225,21 +226,12 @@ impl Drop for KeyDirectory {
     }
 }
 
-/// Overwrites the whole file with zeros.
+/// Overwrites the key with zeros. No more than a key can have: the files are the workload's own, which can make them as
+/// long as it likes, and go on doing so while the agent writes.
 fn wipe(file: &File) -> io::Result<()> {
-    let zeros = [0_u8; 4096];
-    let mut left = file.metadata()?.len();
-    let mut offset = 0;
-    while left > 0 {
-        let count = left.min(zeros.len() as u64);
-        let zeros = zeros
-            .get(..usize::try_from(count).unwrap_or(zeros.len()))
-            .unwrap_or(&zeros);
-        file.write_all_at(zeros, offset)?;
-        offset += count;
-        left -= count;
-    }
-    Ok(())
+    let zeros = [0_u8; MAX_KEY_BYTES];
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    file.write_all_at(zeros.get(..length).unwrap_or(&zeros), 0)
 }
 
 fn open_directory(base: impl AsFd, place: &Path) -> Result<OwnedFd, Errno> {
@@ -324,13 +316,45 @@ mod tests {
     #[test]
     fn clearing_wipes_before_it_removes() {
         let mut scene = scene();
-        scene.keys.publish(&[key("a", &[7; 10_000])]).unwrap();
+        scene
+            .keys
+            .publish(&[key("a", &[7; MAX_KEY_BYTES])])
+            .unwrap();
         let open = File::open(scene.place.join("a")).unwrap();
         scene.keys.clear().unwrap();
         assert!(names(&scene.place).is_empty());
-        let mut bytes = vec![1; 10_000];
+        let mut bytes = vec![1; MAX_KEY_BYTES];
         open.read_exact_at(&mut bytes, 0).unwrap();
-        assert_eq!(bytes, vec![0; 10_000]);
+        assert_eq!(bytes, vec![0; MAX_KEY_BYTES]);
+    }
+
+    #[test]
+    fn a_file_that_its_reader_made_longer_holds_nobody_up() {
+        let mut scene = scene();
+        scene.keys.publish(&[key("a", b"secret")]).unwrap();
+        let path = scene.place.join("a");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let open = File::options().read(true).write(true).open(&path).unwrap();
+        let end = 2 * MAX_KEY_BYTES as u64;
+        open.write_all_at(b"x", end).unwrap();
+        scene.keys.clear().unwrap();
+        let (mut bytes, mut last) = ([1; 6], [0]);
+        open.read_exact_at(&mut bytes, 0).unwrap();
+        open.read_exact_at(&mut last, end).unwrap();
+        assert_eq!(
+            (bytes, &last),
+            ([0; 6], b"x"),
+            "what is the agent's, and no more"
+        );
+    }
+
+    #[test]
+    fn more_than_a_key_is_refused() {
+        let mut scene = scene();
+        let long = key("a", &[7; MAX_KEY_BYTES + 1]);
+        let refused = scene.keys.publish(&[long]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        assert!(names(&scene.place).is_empty());
     }
 
     #[test]
