@@ -151,8 +151,8 @@ fn a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing() {
     let lab = &deployment.lab;
     let machine = deployment.running("gate", &deployment.plan(&image));
     let relay = Relay::start(&lab.path("between.sock"), machine.gate().clone()).expect("a relay");
-    let status = || {
-        let arguments = ["--status", "--timeout", "2s"];
+    let status = |timeout: &str| {
+        let arguments = ["--status", "--timeout", timeout];
         lab.diag_of(relay.address(), machine.module_id(), "shop", &arguments)
     };
     for conduct in [
@@ -167,7 +167,7 @@ fn a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing() {
         Conduct::Frame(FromResponder, 1, Mischief::CutOff),
     ] {
         relay.behave(conduct);
-        let said = status();
+        let said = status("2s");
         assert!(matches!(said.code, Some(1 | 3)), "{conduct:?}: {said:#?}");
         assert_eq!(said.out, "", "{conduct:?}");
     }
@@ -177,7 +177,7 @@ fn a_hostile_way_to_the_gate_gives_nothing_away_and_breaks_nothing() {
         Conduct::Slow(Duration::from_millis(100)),
     ] {
         relay.behave(conduct);
-        let _ = status().done();
+        let _ = status("60s").done();
     }
     let health = lab.read(&machine, Action::Health);
     assert_eq!(stated_count(&health, FieldName::HealthGateRestarts), 0);
@@ -296,7 +296,7 @@ fn a_wrong_clock_changes_no_decision_and_shows() {
         // Its time is the module's.
         let statement = machine.session().statement();
         let off = statement.now.0.abs_diff(now().0);
-        assert!(off < 5000, "{name}: {off} ms");
+        assert!(off < 60_000, "{name}: {off} ms");
         // Orders of now are obeyed, and those of the other time are not.
         assert_eq!(lab.write(&machine, Action::ReloadKeys, &["alice"]), "done");
         let clock = lab.read(&machine, Action::Clock);

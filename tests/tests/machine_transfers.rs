@@ -9,6 +9,7 @@
     clippy::unwrap_used
 )]
 use std::os::unix::net::UnixStream;
+use std::panic::resume_unwind;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
@@ -89,17 +90,23 @@ fn much_goes_through_the_relay_and_many_are_answered() {
     // And all at once: nobody calls before everybody has a session.
     let (everybody, begun) = (Barrier::new(CONCURRENT), Instant::now());
     thread::scope(|scope| {
-        for number in 0..CONCURRENT {
-            let (everybody, gate, call) = (&everybody, &gate, &call);
+        let (everybody, gate, call) = (&everybody, &gate, &call);
+        let session = |number| {
             scope.spawn(move || {
                 let operator = Operator::connect(gate);
                 everybody.wait();
                 let mut operator =
                     operator.unwrap_or_else(|error| panic!("session {number}: {}", error.reason()));
                 call(&mut operator, SEQUENTIAL + number);
-                everybody.wait();
-            });
-        }
+                operator
+            })
+        };
+        // All are started before the first is waited for, and stay open until the last has called. One that fails holds nobody up.
+        let all: Vec<_> = (0..CONCURRENT).map(session).collect();
+        let _sessions: Vec<_> = all
+            .into_iter()
+            .map(|session| session.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect();
     });
     eprintln!(
         "MEASURED {CONCURRENT} sessions at once with a call each in {:?}",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use crate::connection::connect_hybrid;
-use crate::lab::process::await_some;
+use crate::lab::process::{PATIENCE, await_some};
 
 /// Where it is told.
 pub const WORKLOAD_PORT: u32 = 7003;
@@ -94,6 +94,7 @@ impl Specimen {
 ///
 /// What the connection says.
 pub fn echoed(mut stream: UnixStream, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"echo\n")?;
     let mut far = stream.try_clone()?;
     let sent = bytes.to_vec();
