@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, Outcome, plain};
 
 /// The largest OpenSSH keys (RSA 16384) are below 16 KiB.
-const KEY_LIMIT_BYTES: u64 = 64 * 1024;
+const KEY_LIMIT_BYTES: usize = 64 * 1024;
 
 /// An armored signature is below 1 KiB for the keys that a policy can name; RSA ones below 8 KiB.
 const SIGNATURE_LIMIT_BYTES: u64 = 64 * 1024;
@@ -42,8 +42,12 @@ impl Signer {
         };
         let file = File::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode();
-        let mut text = Zeroizing::new(String::new());
-        match file.take(KEY_LIMIT_BYTES).read_to_string(&mut text) {
+        // With room for all of it: a text that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LIMIT_BYTES));
+        match file
+            .take(KEY_LIMIT_BYTES as u64)
+            .read_to_string(&mut text)
+        {
             // Not text, so no key of OpenSSH's; its own program says what it thinks of it.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Ok(Signer::SshKeygen(path.to_owned()));

@@ -462,6 +462,43 @@ mod with_the_development_root {
         }
     }
 
+    /// After a stop somebody must be able to see that the keys are gone: when asked for by name, and it shows.
+    #[test]
+    fn a_withdrawn_release_is_looked_at_only_when_that_is_said() {
+        let world = World::new([9; 32]);
+        let agent = Agent::start(&world, "agent.sock", Faults::default());
+        let flags = order(&world, "--action health");
+        for step in [
+            "release stop policy --release shop",
+            "release sign policy/stops/0001.toml --as bob --key bob",
+        ] {
+            let done = world.narthex(step);
+            assert_eq!(done.status.code(), Some(0), "{:?}", read(&done));
+        }
+        let line = format!(
+            "diag {} health {flags} --enclave {MODULE_ID} {ROOT}",
+            agent.address
+        );
+        let (status, stdout, stderr) = read(&world.narthex(&line));
+        assert_eq!((status, stdout.as_str()), (1, ""), "{stderr}");
+        assert!(stderr.contains("[release.stopped]"), "{stderr}");
+        assert!(stderr.contains("--insecure-withdrawn-release"), "{stderr}");
+        assert_eq!(agent.calls.load(Ordering::SeqCst), 0);
+        let line = format!("{line} --insecure-withdrawn-release");
+        let (status, stdout, stderr) = read(&world.narthex(&line));
+        assert_eq!(status, 0, "{stderr}");
+        assert!(
+            stdout.contains("INSECURE") && stdout.contains("[release.stopped]"),
+            "{stdout}"
+        );
+        let (_, stdout, _) = read(&world.narthex(&format!("{line} --json")));
+        let value: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            value["agent"]["insecure_withdrawn_release"],
+            "release.stopped"
+        );
+    }
+
     /// A change needs an approval, and is made once.
     #[test]
     fn a_write_order_is_used_once() {

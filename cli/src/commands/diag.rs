@@ -77,6 +77,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) release: String,
 
+    /// Look also when the release is revoked, stopped or expired: what it says is as good as that release
+    #[arg(long)]
+    pub(crate) insecure_withdrawn_release: bool,
+
     /// The enclave you mean: its module id (i-…-enc…), or the id of its parent instance (i-…)
     #[arg(long, value_name = "ID")]
     pub(crate) enclave: String,

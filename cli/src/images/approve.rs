@@ -4,7 +4,7 @@ use narthex_image::manifest::compare;
 use narthex_policy::Namespace;
 
 use super::making::Making;
-use super::manifest::ManifestFile;
+use super::manifest::{ManifestFile, insecure};
 use crate::commands::image::ApproveArguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -35,6 +35,11 @@ pub(super) fn approve(arguments: &ApproveArguments, output: &Output) -> Outcome<
             "narthex: nothing was built here; your signature says that you have done so yourself \
              (--recipe does it first)",
         ),
+    }
+    for insecure in insecure(&manifest) {
+        output.say(format_args!(
+            "narthex: the manifest says INSECURE: {insecure}"
+        ));
     }
     sign_file(&arguments.sign, Namespace::Image, file.bytes(), output)
 }

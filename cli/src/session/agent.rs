@@ -19,6 +19,8 @@ pub(super) struct Expectation<'a> {
     pub(super) held: &'a HeldPolicy,
     /// `NAME` or `NAME=VERSION`.
     pub(super) release: &'a str,
+    /// Also one that is revoked, stopped or expired.
+    pub(super) withdrawn_too: bool,
     /// A module id, or the id of a parent instance.
     pub(super) enclave: &'a str,
 }
@@ -31,6 +33,8 @@ pub(super) struct Agent {
     pub(super) attested_at: UnixMillis,
     /// The release that it runs.
     pub(super) release: (String, String),
+    /// Why the policy does not let this release count, where that was accepted.
+    pub(super) withdrawn: Option<narthex_policy::Refusal>,
     /// The bundle it booted with, as PCR16 proves.
     pub(super) boot_bundle: Bundle,
 }
@@ -51,6 +55,7 @@ impl Agent {
         let Expectation {
             held,
             release,
+            withdrawn_too,
             enclave,
         } = *expectation;
         // Read again: between the start of the command and here a person may have touched a key.
@@ -58,9 +63,15 @@ impl Agent {
         let parsed = AttestationDocument::parse(&welcome.document).map_err(|r| untrusted(&r))?;
         let fields = parsed.fields();
         let chosen = choose_release(held, release, |wanted| measurements_shown(wanted, &fields))?;
-        held.policy
+        let withdrawn = held
+            .policy
             .release_for(&chosen.measurements, UnixMillis(now_millis))
-            .map_err(|refusal| Failure::refused(refusal.id(), refusal.detail()))?;
+            .err();
+        if let Some(refusal) = withdrawn.as_ref().filter(|_| !withdrawn_too) {
+            return Err(Failure::refused(refusal.id(), refusal.detail()).next(
+                "--insecure-withdrawn-release looks at it all the same, under an order that names the enclave",
+            ));
+        }
         // The document's own claim chooses which of our bundles it is compared with.
         let boot_bundle = held
             .lineage
@@ -100,6 +111,7 @@ impl Agent {
             statement,
             attested_at: UnixMillis(appraised.timestamp().as_millis()),
             release: (chosen.name.to_string(), chosen.version.to_string()),
+            withdrawn,
             boot_bundle,
         };
         agent.require_consistent(appraised.module_id())?;

@@ -66,6 +66,7 @@ pub(crate) fn diagnostics(arguments: &Arguments, output: &Output) -> Outcome<Exi
     let expectation = Expectation {
         held: &held,
         release: &arguments.release,
+        withdrawn_too: arguments.insecure_withdrawn_release,
         enclave: &arguments.enclave,
     };
     let (exit, record) =

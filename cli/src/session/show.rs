@@ -75,6 +75,7 @@ impl<'a> Shown<'a> {
                 "release": release,
                 "release_version": release_version,
                 "release_state": statement.release.name(),
+                "insecure_withdrawn_release": self.agent.withdrawn.as_ref().map(narthex_policy::Refusal::id),
                 "boot_bundle": {
                     "version": self.agent.boot_bundle.version,
                     "sha384": statement.boot_bundle.to_hex(),
@@ -119,6 +120,13 @@ impl<'a> Shown<'a> {
         table.row(["its time", &time_text(statement.now.0)]);
         if self.anchor.kind() != AnchorKind::Aws {
             table.row(["ROOT", "development root: this is no real enclave"]);
+        }
+        if let Some(refusal) = &self.agent.withdrawn {
+            let words = format!(
+                "this release is withdrawn: what it says is as good as that release [{}]",
+                refusal.id()
+            );
+            table.row(["INSECURE", &words]);
         }
         if self.agent.insecure_without_ledger() {
             table.row([
