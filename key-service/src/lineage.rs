@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use narthex_ledger::{Decision, Entry, Evidence, PersonId, PolicyEntry};
-use narthex_policy::{Ledger, Namespace, Pcr, Policy, SignedFile, Signer};
+use narthex_policy::{Ledger, Namespace, Pcr, Policy, Release, SignedFile, Signer};
 
 use crate::{
     clock::UnixMillis,
@@ -58,7 +58,7 @@ impl From<StatementKind> for PolicyFileKind {
 
 /// What became of a statement that was offered.
 pub enum Offered {
-    /// The service has it already.
+    /// The service has it already, or a newer one in its place.
     Known,
     /// The policy that follows, and the file to store.
     Accepted {
@@ -165,10 +165,29 @@ impl Lineage {
             return Ok(Offered::Known);
         }
         let mut lineage = self.clone();
-        let file = lineage.take(file)?;
+        let file = match lineage.take(file.clone()) {
+            Err(refusal) if self.is_superseded(&file, &refusal) => return Ok(Offered::Known),
+            taken => taken?,
+        };
         Ok(Offered::Accepted {
             lineage: Box::new(lineage),
             file,
+        })
+    }
+
+    /// Whether this is a genuine release statement in whose place a newer one about the same release stands. People deliver
+    /// whole folders, where the older ones lie too.
+    fn is_superseded(&self, file: &PolicyFile, refusal: &narthex_policy::Refusal) -> bool {
+        // Of its refusals this one is the last: signatures hold.
+        if refusal.reason() != narthex_policy::Reason::ReleaseRolledBack {
+            return false;
+        }
+        let Ok(older) = Release::parse_unverified(&file.content) else {
+            return false;
+        };
+        self.policy.releases().any(|held| {
+            (&held.name, &held.version) == (&older.name, &older.version)
+                && held.serial > older.serial
         })
     }
 
@@ -255,8 +274,7 @@ impl Lineage {
         self.knows(PolicyFileKind::Bundle, &Digest::of(content))
     }
 
-    /// Whether the policy holds this file. A release statement that a change of bundle dropped is not held: it
-    /// may come again, with other signatures.
+    /// Whether the policy holds this file. A release statement that a change of bundle dropped is not held.
     fn knows(&self, kind: PolicyFileKind, digest: &Digest) -> bool {
         let digest = to_policy_digest(digest);
         match kind {

@@ -830,3 +830,58 @@ async fn deliveries_are_answered_file_by_file() {
     running.stop().await;
     assert!(files.to_bytes().is_ok());
 }
+
+/// A person delivers a whole folder, as `narthex policy submit` does, and does so again when a stop has come.
+#[tokio::test]
+async fn a_folder_delivered_again_brings_what_is_new_in_it() {
+    let (world, running) = usual().await;
+    let signed = |text: &str| world.signed(Namespace::Release, text, &["alice", "bob"]);
+    let mut folder = PolicyDelivery {
+        releases: ["current", "previous"]
+            .map(|status| signed(&world.release_text("shop", "2.0", status)))
+            .into(),
+        ..PolicyDelivery::default()
+    };
+    let answer = world.deliver(&folder).await.unwrap();
+    assert_eq!(answer["accepted"].as_u64(), Some(2));
+    let stop = world.stop_text("keys = [\"database\"]\n");
+    folder.stops = vec![world.signed(Namespace::Stop, &stop, &["carol"])];
+    let answer = world.deliver(&folder).await.unwrap();
+    assert_eq!(
+        (answer["accepted"].as_u64(), answer["known"].as_u64()),
+        (Some(1), Some(2))
+    );
+    assert_eq!(
+        world.ask(&world.enclave(), &["database"]).await,
+        Err("key.stopped".to_owned())
+    );
+    // Whatever is refused beside it, a stop gets through.
+    let stop = world.stop_text("people = [\"bob\"]\n");
+    folder.stops = vec![world.signed(Namespace::Stop, &stop, &["carol"])];
+    folder.bundles = vec![world.signed(Namespace::Policy, "no bundle", &["alice", "bob"])];
+    assert_eq!(world.deliver(&folder).await.unwrap_err(), "file.malformed");
+    folder.bundles.clear();
+    folder.releases = vec![signed(&world.release_text("shop", "3.0", "current"))];
+    assert_eq!(world.deliver(&folder).await.unwrap_err(), "person.stopped");
+    running.stop().await;
+}
+
+/// A stop by somebody whom a bundle of the same delivery brings.
+#[tokio::test]
+async fn a_stop_may_need_the_bundle_beside_it() {
+    let (world, running) = usual().await;
+    let next = BundleText::after(world.newest_bundle(), 2, vec![KeyRule::usual("database")]);
+    let next = world.bundle_text(&next).replace(
+        "[stop]\nsigners = [\"alice\", \"bob\", \"carol\"]",
+        &format!("[stop]\nsigners = [\"alice\", \"{BYSTANDER}\"]"),
+    );
+    let text = world.stop_text("keys = [\"database\"]\n");
+    let files = PolicyDelivery {
+        bundles: vec![world.signed(Namespace::Policy, &next, &["alice", "carol"])],
+        stops: vec![world.signed(Namespace::Stop, &text, &[BYSTANDER])],
+        ..PolicyDelivery::default()
+    };
+    let answer = world.deliver(&files).await.unwrap();
+    assert_eq!(answer["accepted"].as_u64(), Some(2));
+    running.stop().await;
+}

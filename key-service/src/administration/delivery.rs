@@ -49,13 +49,28 @@ impl Service {
         } = delivered;
         let mut tally = Tally::default();
         let delivered = async {
+            // Stops first, whatever becomes of the rest. The first that is refused, and what comes after it, may need one of
+            // the bundles.
+            let mut stops = stops.into_iter();
+            let mut later = Vec::new();
+            for file in stops.by_ref() {
+                match self.offer(StatementKind::Stop, &file) {
+                    Ok(offered) => self.take(StatementKind::Stop, offered, &mut tally).await?,
+                    Err(_) => {
+                        later.push(file);
+                        break;
+                    }
+                }
+            }
+            later.extend(stops);
             self.deliver_bundles(bundles, &mut tally).await?;
             for (kind, files) in [
+                (StatementKind::Stop, later),
                 (StatementKind::Release, releases),
-                (StatementKind::Stop, stops),
             ] {
                 for file in files {
-                    self.deliver_statement(kind, file, &mut tally).await?;
+                    let offered = self.offer(kind, &file)?;
+                    self.take(kind, offered, &mut tally).await?;
                 }
             }
             Ok(())
@@ -111,19 +126,21 @@ impl Service {
         Ok(())
     }
 
-    /// Judges one statement and stores it, unless it is here already.
-    async fn deliver_statement(
+    /// Judges one statement.
+    fn offer(&self, kind: StatementKind, file: &Signed) -> Result<Offered, Refusal> {
+        self.lineage
+            .get()
+            .offer(kind, file.bytes.clone(), armoured(file), self.now())
+            .map_err(|refusal| Refusal::from(&refusal))
+    }
+
+    /// Stores a statement, unless it is here already.
+    async fn take(
         self: &Arc<Self>,
         kind: StatementKind,
-        file: Signed,
+        offered: Offered,
         tally: &mut Tally,
     ) -> Result<(), Refusal> {
-        let signatures = armoured(&file);
-        let offered = self
-            .lineage
-            .get()
-            .offer(kind, file.bytes, signatures, self.now())
-            .map_err(|refusal| Refusal::from(&refusal))?;
         match offered {
             Offered::Known => {
                 tally.known += 1;
