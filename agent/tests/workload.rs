@@ -726,6 +726,28 @@ fn keys_are_replaced_while_it_runs_and_given_again_after_a_restart() {
     });
 }
 
+/// A workload owns its key files, and can leave no room for others beside them.
+#[test]
+fn new_keys_that_find_no_room_are_there_at_the_next_start() {
+    if skip_without_root("new_keys_that_find_no_room_are_there_at_the_next_start") {
+        return;
+    }
+    let place = Place::new();
+    let script = "read key < $NARTHEX_KEYS/a; echo $key >> $OUT/keys
+        chmod 600 $NARTHEX_KEYS/a; cat /dev/zero > $NARTHEX_KEYS/a; touch $OUT/full; exec sleep 1000";
+    run(async {
+        let workload = place.workload(script, "");
+        workload.deliver_keys(vec![key("a", b"old")]).await.unwrap();
+        workload.start().await.unwrap();
+        until("a full file system", || place.out().join("full").exists()).await;
+        let full = workload.deliver_keys(vec![key("a", b"new")]).await;
+        assert_eq!(full, Err(WorkloadError::KeyFiles(nix::libc::ENOSPC)));
+        workload.restart(None).await.unwrap();
+        until("the next start", || place.seen("keys") == "old\nnew\n").await;
+        workload.stop(None).await.unwrap();
+    });
+}
+
 #[test]
 fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
     let place = Place::new();

@@ -230,7 +230,7 @@ impl WorkloadHandle {
     ///
     /// # Errors
     ///
-    /// [`WorkloadError::KeyFiles`]; the files are then as before.
+    /// [`WorkloadError::KeyFiles`]; the files are then as before until the next start.
     pub async fn deliver_keys(&self, keys: Vec<KeyFile>) -> Result<(), WorkloadError> {
         self.ask(|answer| Order::DeliverKeys(keys, answer)).await
     }

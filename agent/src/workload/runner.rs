@@ -337,11 +337,11 @@ impl Runner {
         if *self.permission.borrow() == Permission::Withdrawn {
             return Err(WorkloadError::Withdrawn);
         }
-        if let Some(run) = &mut self.current {
-            run.publish_keys(&keys)?;
-        }
+        let running = self.current.as_mut();
+        let published = running.map_or(Ok(()), |run| run.publish_keys(&keys));
+        // Whatever keeps them from the present run, the next one gets what the agent holds.
         self.keys = keys;
-        Ok(())
+        published
     }
 
     fn wipe_keys(&mut self) -> Result<(), WorkloadError> {
