@@ -58,7 +58,7 @@ stop() { # NAME
     unset "running[$1]"
 }
 await() { # FILE PATTERN: until the log says so
-    for _ in $(seq 300); do
+    for _ in $(seq 900); do
         if grep -qE -- "$2" "$1" 2>/dev/null; then return 0; fi
         sleep 0.1
     done
