@@ -34,6 +34,9 @@ pub struct Service {
     pub(crate) anchors: TrustAnchors,
     pub(crate) contexts: Contexts,
     pub(crate) refusals: Refusals,
+    /// Those of people, apart from those of enclaves: anybody with an enclave of any kind has genuine documents, and must
+    /// not keep what people were refused out of the log.
+    pub(crate) refusals_of_people: Refusals,
     pub(crate) log: Log,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -146,7 +149,11 @@ impl Service {
     ) -> Option<Recorded> {
         let now = self.now();
         self.metrics.decided(kind, Outcome::Refused, refusal.id());
-        if self.refusals.refused(Some(identity), refusal.id(), now) == Treatment::Counted {
+        let refusals = match kind {
+            EntryKind::Release => &self.refusals,
+            _ => &self.refusals_of_people,
+        };
+        if refusals.refused(Some(identity), refusal.id(), now) == Treatment::Counted {
             tracing::debug!(kind = kind.as_str(), reason = refusal.id(), "refused");
             self.metrics.unrecorded();
             return None;
@@ -205,7 +212,10 @@ impl Service {
         if !self.log.agreements.is_confirmed() {
             return;
         }
-        let counts = self.refusals.take_counts();
+        let mut counts = self.refusals.take_counts();
+        for (reason, count) in self.refusals_of_people.take_counts() {
+            *counts.entry(reason).or_default() += count;
+        }
         if counts.is_empty() {
             return;
         }

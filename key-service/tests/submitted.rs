@@ -305,6 +305,30 @@ async fn who_cannot_be_named_fills_no_log_and_who_can_fills_it_slowly() {
     assert_eq!(summary["counts"]["service.busy"], 10);
 }
 
+/// Anybody with an enclave of any kind has genuine documents, and none of them keeps what people were refused out of the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_use_up_the_entries_of_refused_people() {
+    let bundle = BundleText {
+        ledger: WITHOUT_WITNESSES.to_owned(),
+        ..BundleText::first(vec![KeyRule::usual("db")])
+    };
+    let world = World::with_bundle(bundle, "[limits]\nrecorded_refusals_per_minute = 1");
+    let running = world.start().await;
+    let mut recorded = 0;
+    for index in 0..70_u64 {
+        let mut stranger = world.enclave().with_nsm(&format!("{index:016x}"));
+        stranger.edit_document = Box::new(|recipe| recipe.payload.set_pcr(3, &stranger_pcr3()));
+        let answer = world.ask_for_answer(&stranger, &["db"]).await;
+        recorded += usize::from(answer.log_proof.is_some());
+    }
+    assert!(recorded >= 64, "{recorded}");
+    let order = read_order("alice", &["health"]);
+    let answer = submit(&world, &submission(&world, &order, "alice", &[])).await;
+    assert_eq!(reason(&answer), "order.role");
+    assert!(answer.log_proof.is_some());
+    running.stop().await;
+}
+
 /// A session statement as an agent makes it in a diagnostics session.
 fn statement(world: &World, session: [u8; 32], edit: impl Fn(&mut SessionStatement)) -> Submission {
     let enclave = world.enclave();

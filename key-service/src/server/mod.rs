@@ -147,6 +147,7 @@ impl Server {
             anchors,
             contexts,
             refusals: Refusals::new(config.limits.recorded_refusals_per_minute),
+            refusals_of_people: Refusals::new(config.limits.recorded_refusals_per_minute),
             log,
             metrics,
             clock,
