@@ -44,10 +44,7 @@ impl Signer {
         let mode = file.metadata().map_err(failed)?.permissions().mode();
         // With room for all of it: a text that grows leaves copies behind.
         let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LIMIT_BYTES));
-        match file
-            .take(KEY_LIMIT_BYTES as u64)
-            .read_to_string(&mut text)
-        {
+        match file.take(KEY_LIMIT_BYTES as u64).read_to_string(&mut text) {
             // Not text, so no key of OpenSSH's; its own program says what it thinks of it.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Ok(Signer::SshKeygen(path.to_owned()));

@@ -219,7 +219,9 @@ fn what_weakens_an_image_shows() {
     assert!(text.contains("\n  INSECURE  shell\n"), "{text}");
     let value = workshop.json("image rebuild shop.manifest.json --recipe shop.toml");
     assert_eq!(value["insecure"][0], "shell");
-    workshop.approve("alice");
+    let approve = "image approve shop.manifest.json --as alice --key alice";
+    let (_, said) = workshop.done(approve);
+    assert!(said.contains("INSECURE: shell"), "{said}");
     workshop.approve("bob");
     let (_, said) = workshop.done("release new policy --manifest shop.manifest.json");
     assert!(said.contains("INSECURE: shell"), "{said}");
