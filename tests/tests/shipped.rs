@@ -235,7 +235,23 @@ fn shipped_programs_need_no_libraries() {
     for program in [programs.narthex(), programs.agent(), programs.key_service()] {
         let bytes = fs::read(&program).expect("a program");
         assert_eq!(interpreter(&bytes), Ok(false), "{}", program.display());
+        assert_eq!(symbols(&bytes), Some(false), "{}", program.display());
     }
+}
+
+/// Whether an ELF file of 64 bits, little end first, has a table of symbols, which makes it larger by a fifth.
+fn symbols(elf: &[u8]) -> Option<bool> {
+    const SHT_SYMTAB: u32 = 2;
+    let half = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));
+    let table = u64::from_le_bytes(elf.get(40..48)?.try_into().ok()?);
+    let (table, size) = (usize::try_from(table).ok()?, usize::from(half(58)?));
+    for index in 0..usize::from(half(60)?) {
+        let kind = table + index * size + 4;
+        if u32::from_le_bytes(elf.get(kind..kind + 4)?.try_into().ok()?) == SHT_SYMTAB {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 /// Whether an ELF file of 64 bits, little end first, asks for a dynamic loader (PT_INTERP, or a
@@ -291,5 +307,6 @@ fn the_search_for_a_loader_can_find_one() {
     // This test's own program was built with one.
     let own = fs::read(std::env::current_exe().expect("this program")).expect("its bytes");
     assert_eq!(interpreter(&own), Ok(true));
+    assert_eq!(symbols(&own), Some(true));
     assert!(interpreter(b"#!/bin/sh\n").is_err());
 }
