@@ -20,11 +20,15 @@ use narthex_channel::diagnostics::{
     CallAnswer, FieldName, LogCheck, ReleaseState, ResultBody, State, Value,
 };
 use narthex_channel::policy::PolicyAnswer;
-use narthex_channel::{Digest384, KeyName, SecretBytes, StaticSecret, UnixMillis, commitment};
+use narthex_channel::tokio::{Connection, Timeouts};
+use narthex_channel::{
+    Digest384, KeyName, Opening, SecretBytes, StaticSecret, UnixMillis, commitment,
+};
 use narthex_nsm::Nsm;
 use narthex_nsm::mock::MockNsm;
 use narthex_policy::{Action, BootId, Pcr, SignedFile};
 use nix::libc;
+use tokio::net::TcpStream;
 use world::peers::{
     KeyConduct, Operator, SharedAnswer, key_service, mock_nsm, policy_source, refusal, serve_nsm,
     wire,
@@ -324,6 +328,36 @@ async fn calls_are_refused_each_for_its_own_reason() {
         panic!()
     };
     assert!(refused >= 8, "{refused}");
+}
+
+#[tokio::test]
+async fn a_refused_session_keeps_its_place_until_its_connection_has_gone() {
+    let extras = Extras {
+        keys: "sessions_per_minute = 1\n", // Of `[gate]`, which comes before.
+        workload: false,
+    };
+    let scene = Scene::with_release(World::new(), "current", &extras).listening();
+    let connect = async || {
+        let stream = TcpStream::connect(scene.address.strip_prefix("tcp:").unwrap()).await;
+        Connection::initiate(stream.unwrap(), &Opening::Diagnostics, Timeouts::DEFAULT).await
+    };
+    // As many as there may be: one session, and three that are refused and do not hang up.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(connect().await.expect("a place"));
+    }
+    scene
+        .until("the refusals", async |scene| {
+            let refused = |line: &&String| line.contains("session.too_many_sessions");
+            scene.agent.lines().iter().filter(refused).count() == 3
+        })
+        .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(connect().await.is_err(), "no place");
+    drop(held);
+    scene
+        .until("a place", async |_| connect().await.is_ok())
+        .await;
 }
 
 #[tokio::test]

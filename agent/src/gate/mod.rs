@@ -108,8 +108,9 @@ async fn serve(
 struct Gate {
     setup: GateSetup,
     outgoing: mpsc::Sender<FromGate>,
-    /// For each connection, where the supervisor's contents for it go. Removing an entry ends it.
-    connections: RefCell<BTreeMap<u32, mpsc::Sender<Vec<u8>>>>,
+    /// For each connection, where the supervisor's contents for it go. `None` ends it; it has its place until it has gone,
+    /// because a peer that does not hang up holds it for a while.
+    connections: RefCell<BTreeMap<u32, Option<mpsc::Sender<Vec<u8>>>>>,
     tally: Cell<GateTally>,
 }
 
@@ -136,7 +137,9 @@ impl Gate {
             }
             next_number = next_number.wrapping_add(1);
             let (sender, contents) = mpsc::channel(1);
-            self.connections.borrow_mut().insert(next_number, sender);
+            self.connections
+                .borrow_mut()
+                .insert(next_number, Some(sender));
             let gate = self.clone();
             tokio::task::spawn_local(gate.connection(next_number, stream, contents));
         }
@@ -150,13 +153,15 @@ impl Gate {
                     content,
                 }) => {
                     let connections = self.connections.borrow();
-                    if let Some(sender) = connections.get(&connection) {
+                    if let Some(Some(sender)) = connections.get(&connection) {
                         // One answer to one request: a second one before the first is taken has no place.
                         let _ = sender.try_send(content.into());
                     }
                 }
                 Ok(ToGate::Close { connection }) => {
-                    self.connections.borrow_mut().remove(&connection);
+                    if let Some(sender) = self.connections.borrow_mut().get_mut(&connection) {
+                        *sender = None;
+                    }
                 }
                 Err(_) => return,
             }
