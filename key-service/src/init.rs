@@ -161,6 +161,8 @@ pub fn init(
     judge_log(&lineage, &log_key)?;
     let first = AcceptedFile::record(&[accepted], now).map_err(InitError::Store)?;
     let database = Database::lock(config).map_err(InitError::Store)?;
+    // Before a root key is made: beside a database that has one, another would be taken for it.
+    database.require_uninitialised().map_err(InitError::Store)?;
     let root_keys = load_or_create(&config.root_key).map_err(InitError::RootKey)?;
     let genesis = file.digest();
     database

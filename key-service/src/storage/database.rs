@@ -121,6 +121,22 @@ impl Database {
         })
     }
 
+    /// Demands that nothing was fixed yet, without making anything.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::AlreadyInitialised`]; what SQLite says.
+    pub fn require_uninitialised(&self) -> Result<(), StoreError> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let connection = schema::connect(&self.path, CreateFile::Deny, self.max_mebibytes)?;
+        match schema::format(&connection)? {
+            0 => Ok(()),
+            _ => Err(StoreError::AlreadyInitialised(self.path.clone())),
+        }
+    }
+
     /// Makes the tables and fixes the genesis, all or nothing. `first` becomes entry 0 of the log: the genesis as an
     /// accepted policy file.
     ///
