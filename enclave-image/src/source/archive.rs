@@ -261,22 +261,19 @@ impl<'a> Reader<'a> {
     /// What a layer below has at `path`, unless this one has put something in the way: behind a link it would
     /// be another file, for readers that follow it.
     fn lower(&self, path: &TreePath) -> Option<&Entry> {
-        let is_in_the_way = |parent: &TreePath| {
-            let entry = self.layer.tree.get(parent);
-            entry.is_some_and(|entry| !matches!(entry.kind, Kind::Directory))
-        };
-        let base = self.base?;
-        (!path.parents().any(|parent| is_in_the_way(&parent))).then(|| base.get(path))?
+        match self.layer.tree.deepest(path).map(|(_, entry)| &entry.kind) {
+            None | Some(Kind::Directory) => self.base?.get(path),
+            Some(Kind::File(_) | Kind::Link(_)) => None,
+        }
     }
 
     /// Takes `path` as a whiteout if its name says so. No file of an image may have such a name, and so
     /// no directory on the way to one either.
     fn whiteout(&mut self, path: &TreePath) -> Result<bool, Refusal> {
-        if let Some(parent) = path.parents().find(|path| path.name().starts_with(".wh.")) {
-            let detail = format!(
-                "lies in `{}`, which is the name of a whiteout and no directory",
-                parent.absolute()
-            );
+        let mut above = path.relative().rsplit('/').skip(1);
+        if let Some(parent) = above.find(|name| name.starts_with(".wh.")) {
+            let detail =
+                format!("lies in `{parent}`, which is the name of a whiteout and no directory");
             return Err(Refusal::new(Rule::OciWhiteout, path.absolute(), detail));
         }
         let Some(name) = path.name().strip_prefix(".wh.") else {

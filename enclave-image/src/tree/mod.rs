@@ -315,24 +315,27 @@ impl Tree {
     pub fn resolve(&self, path: &TreePath) -> Option<(TreePath, &Entry)> {
         let mut path = path.clone();
         for _ in 0..40 {
-            // Above an entry that is here are directories only; above one that is not may be a link.
-            let link = match self.entries.get(&path) {
-                Some(Entry {
-                    kind: Kind::Link(target),
-                    ..
-                }) => (path.clone(), target),
-                Some(entry) => return Some((path, entry)),
-                None => path
-                    .parents()
-                    .find_map(|step| match &self.entries.get(&step)?.kind {
-                        Kind::Link(target) => Some((step, target)),
-                        Kind::Directory | Kind::File(_) => None,
-                    })?,
-            };
-            let (step, target) = link;
-            path = path.through_link(&step, target)?;
+            match self.deepest(&path)? {
+                (step, entry) if step == path && !matches!(entry.kind, Kind::Link(_)) => {
+                    return Some((step, entry));
+                }
+                (step, entry) => match &entry.kind {
+                    Kind::Link(target) => path = path.through_link(&step, target)?,
+                    Kind::Directory | Kind::File(_) => return None,
+                },
+            }
         }
         None
+    }
+
+    /// The deepest entry that is `path` or above it. Above that are directories only, so nothing else on
+    /// the way can be a link. Found by halves, because a path may have two thousand names.
+    pub(crate) fn deepest(&self, path: &TreePath) -> Option<(TreePath, &Entry)> {
+        let ends = path.ends();
+        let present = ends.partition_point(|end| self.entries.contains_key(&path.up_to(*end)));
+        let deepest = path.up_to(*ends.get(present.checked_sub(1)?)?);
+        let entry = self.entries.get(&deepest)?;
+        Some((deepest, entry))
     }
 
     /// All entries, in the order of their paths' bytes, so parents come first.

@@ -108,6 +108,17 @@ impl TreePath {
             .map(|parent| Self(parent.to_owned()))
     }
 
+    /// Where the names of the directories above it end, the outermost first, and then its own.
+    pub(super) fn ends(&self) -> Vec<usize> {
+        let above = self.0.match_indices('/').map(|(end, _)| end);
+        above.chain([self.0.len()]).collect()
+    }
+
+    /// The path up to one of [`Self::ends`].
+    pub(super) fn up_to(&self, end: usize) -> Self {
+        Self(self.0.get(..end).unwrap_or_default().to_owned())
+    }
+
     /// The path of `name` in this directory.
     ///
     /// # Errors

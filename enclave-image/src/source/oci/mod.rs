@@ -13,7 +13,7 @@ use crate::digest::Sha256Digest;
 use crate::eif::Architecture;
 use crate::refusal::{Refusal, Rule};
 use crate::source::archive::Whiteout;
-use crate::tree::{Kind, Limits, Tree, TreePath};
+use crate::tree::{Kind, Limits, Tree};
 
 mod blobs;
 mod configuration;
@@ -126,18 +126,17 @@ fn apply(tree: &mut Tree, name: &str, content: &[u8], limits: &Limits) -> Result
 /// A whiteout behind a symbolic link of a lower layer removes what the link leads to for some readers, and
 /// nothing for others. It is plain again if the layer puts a directory in the link's place.
 fn refuse_through_link(lower: &Tree, layer: &Tree, whiteout: &Whiteout) -> Result<(), Refusal> {
-    let (parents, directory) = match whiteout {
-        Whiteout::Path(path) => (path.parents(), None),
-        Whiteout::Below(Some(directory)) => (directory.parents(), Some(directory.clone())),
-        Whiteout::Below(None) => return Ok(()),
+    let directory = match whiteout {
+        Whiteout::Path(path) => path.parent(),
+        Whiteout::Below(directory) => directory.clone(),
     };
-    let is_link = |path: &TreePath| {
-        let link = |tree: &Tree| Some(matches!(tree.get(path)?.kind, Kind::Link(_)));
-        link(lower) == Some(true) && link(layer) != Some(false)
+    let deepest = directory.and_then(|directory| lower.deepest(&directory));
+    let Some((link, _)) = deepest.filter(|(_, entry)| matches!(entry.kind, Kind::Link(_))) else {
+        return Ok(());
     };
-    match parents.chain(directory).find(is_link) {
-        None => Ok(()),
-        Some(link) => Err(Refusal::new(
+    match layer.get(&link).map(|entry| &entry.kind) {
+        Some(Kind::Directory | Kind::File(_)) => Ok(()),
+        Some(Kind::Link(_)) | None => Err(Refusal::new(
             Rule::OciWhiteout,
             link.absolute(),
             "is a symbolic link in a lower layer, and a whiteout removes something behind it",
