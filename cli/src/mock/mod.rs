@@ -199,6 +199,9 @@ fn cannot_serve(socket: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::AlreadyExists => {
             failure.next("something else is there; nothing was removed")
         }
+        io::ErrorKind::NotFound => {
+            failure.next("the folder that the socket should be made in is not there")
+        }
         _ => failure,
     }
 }

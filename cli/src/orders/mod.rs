@@ -87,4 +87,5 @@ fn unreadable(refusal: &Refusal) -> Failure {
         refusal.id(),
         format!("this is no order: {}", refusal.detail()),
     )
+    .next("`narthex order new` and `narthex keys … --write-order` write orders; use the file as it was written")
 }
