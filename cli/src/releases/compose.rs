@@ -14,10 +14,10 @@ use crate::commands::release::{NewArguments, RevokeArguments, Status, StopArgume
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::files::{Existing, write_file};
-use crate::moment::now_to_the_second;
+use crate::moment::{now_to_the_second, now_unix_millis};
 use crate::orders::person_name;
 use crate::output::Output;
-use crate::policy_directory::{Folder, PolicyDirectory};
+use crate::policy_directory::{Folder, HeldPolicy, PolicyDirectory};
 
 use super::given::Given;
 
@@ -56,15 +56,21 @@ pub(super) fn new(arguments: &NewArguments, output: &Output) -> Outcome<Exit> {
     Ok(exit)
 }
 
-/// `narthex release revoke`: the measurements are those of the newest statement about it.
+/// `narthex release revoke`: the measurements are those of the newest statement about it that holds, for a
+/// draft beside it may have others; without one that holds, of the newest.
 pub(super) fn revoke(arguments: &RevokeArguments, output: &Output) -> Outcome<Exit> {
     let directory = PolicyDirectory::read(&arguments.directory)?;
     let name = ReleaseName::new(&arguments.name).map_err(|refusal| misuse(&refusal))?;
     let version = ReleaseVersion::new(&arguments.version).map_err(|refusal| misuse(&refusal))?;
-    let known = statements(&directory)
+    let now = UnixMillis(now_unix_millis()?);
+    let holding = HeldPolicy::load(&arguments.directory, None, now)
+        .ok()
+        .and_then(|held| held.policy.release_named(&name, Some(&version)).cloned());
+    let drafts = statements(&directory)
         .into_iter()
-        .filter(|release| release.name == name && release.version == version)
-        .max_by_key(|release| release.serial)
+        .filter(|release| release.name == name && release.version == version);
+    let known = holding
+        .or_else(|| drafts.max_by_key(|release| release.serial))
         .ok_or_else(|| {
             Failure::refused(
                 "release.unknown",

@@ -81,6 +81,26 @@ fn from_recipe_to_a_release_in_force() {
 }
 
 /// In each case one thing is wrong with the signatures, or with what they are over.
+/// A draft that nobody signed says nothing about what is revoked.
+#[test]
+fn what_is_revoked_is_what_was_released() {
+    let workshop = Workshop::approved();
+    released(&workshop);
+    let number = |digit: &str| digit.repeat(96);
+    workshop.done(&format!(
+        "release new policy --name shop --version 1.0.0 --insecure-pcr0 {} --insecure-pcr1 {} \
+         --insecure-pcr2 {}",
+        number("1"),
+        number("2"),
+        number("3")
+    ));
+    workshop.done("release revoke policy --name shop --version 1.0.0");
+    let revoked = workshop.text("policy/releases/0004-shop.toml");
+    let measured = workshop.json("measure shop.eif");
+    let pcr0 = measured["Measurements"]["PCR0"].as_str().unwrap();
+    assert!(revoked.contains(pcr0), "{revoked}");
+}
+
 #[test]
 fn manifests_that_too_few_people_approved() {
     let workshop = Workshop::built();
