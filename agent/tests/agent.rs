@@ -655,7 +655,7 @@ async fn calls_and_keys_that_are_not_in_the_log_get_nothing() {
         keys: &keys,
         workload: true,
     };
-    let scene = Scene::with_release(world, "current", &extras).listening();
+    let mut scene = Scene::with_release(world, "current", &extras).listening();
     scene
         .agent
         .wait_for("keys were not received: log.proof_missing");
@@ -682,6 +682,9 @@ async fn calls_and_keys_that_are_not_in_the_log_get_nothing() {
     );
     *service.conduct.lock().unwrap() = KeyConduct::Release(KEY.to_vec());
     scene.agent.wait_for("keys were received");
+    // In good order: whoever kills it while it starts the workload leaves an empty control group behind.
+    scene.agent.terminate();
+    assert_eq!(scene.agent.exit_code(), Some(0));
 }
 
 #[tokio::test]
