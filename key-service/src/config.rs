@@ -199,7 +199,7 @@ impl ConfigError {
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Io(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
             Self::TooLarge(path) => write!(f, "{} is too large", path.display()),
             Self::Malformed(path, message) => write!(f, "{}: {message}", path.display()),
             Self::OutOfBounds {
@@ -244,8 +244,12 @@ impl Config {
     ///
     /// [`ConfigError`].
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Malformed(PathBuf::new(), error.to_string()))?;
+        let mut config: Self = toml::from_str(text).map_err(|error: toml::de::Error| {
+            // The first line names the place; the others would draw it.
+            let drawn = error.to_string();
+            let place = drawn.lines().next().unwrap_or_default();
+            ConfigError::Malformed(PathBuf::new(), format!("{place}: {}", error.message()))
+        })?;
         config.resolve(folder);
         config.check()?;
         Ok(config)
