@@ -52,11 +52,7 @@ pub(super) fn check(config: &Config) -> Checked {
     }
     check_gate(gate)?;
     check_fetcher(fetcher)?;
-    require(
-        runtime_directory.is_absolute(),
-        "runtime_directory",
-        "must be an absolute path",
-    )
+    check_path(runtime_directory, "runtime_directory")
 }
 
 pub(super) fn check_mode(config: &Config, mode: Mode) -> Checked {
@@ -148,9 +144,7 @@ pub(super) fn check_as(config: &Config, mode: Mode, privileges: Privileges) -> C
 fn check_nsm(nsm: &NsmConfig) -> Checked {
     match nsm {
         NsmConfig::Device => Ok(()),
-        NsmConfig::Socket(path) => {
-            require(path.is_absolute(), "nsm.socket", "must be an absolute path")
-        }
+        NsmConfig::Socket(path) => check_path(path, "nsm.socket"),
     }
 }
 
@@ -384,6 +378,13 @@ fn is_declared_name(name: &str) -> bool {
     bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
         && name.len() <= 32
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// No system call takes a NUL in a path.
+pub(super) fn check_path(path: &Path, field: &'static str) -> Checked {
+    let nul = path.as_os_str().as_encoded_bytes().contains(&0);
+    require(path.is_absolute(), field, "must be an absolute path")?;
+    require(!nul, field, "must not contain NUL")
 }
 
 pub(super) fn require(holds: bool, field: &str, rule: &str) -> Checked {

@@ -129,6 +129,17 @@ fn each_rule_refuses_what_breaks_only_it() {
         ("file = \"db.key\"", "file = \".db\"", "keys.key.file"),
         ("\"/app/payments\"", "\"payments\"", "workload.command"),
         (
+            "\"/app/payments\"",
+            "\"/app/pay\\u0000ments\"",
+            "workload.command",
+        ),
+        (
+            "working_directory = \"/app\"",
+            "working_directory = \"/\\u0000\"",
+            "workload.working_directory",
+        ),
+        ("\"/run/narthex\"", "\"/run/\\u0000\"", "runtime_directory"),
+        (
             "{ RUST_LOG = \"off\" }",
             "{ NARTHEX_KEYS = \"x\" }",
             "workload.environment",

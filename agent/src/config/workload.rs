@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::check::{Checked, check_id, require};
+use super::check::{Checked, check_id, check_path, require};
 use crate::mode::Mode;
 
 /// One page: less is no file system at all.
@@ -159,11 +159,7 @@ pub(super) fn check(workload: &WorkloadConfig, runtime_directory: &Path) -> Chec
         insecure_executable_tmp: _,
         vsock: _,
     } = workload;
-    require(
-        command.is_absolute(),
-        "workload.command",
-        "must be an absolute path",
-    )?;
+    check_path(command, "workload.command")?;
     require(
         arguments.iter().all(|argument| !argument.contains('\0')),
         "workload.arguments",
@@ -182,11 +178,7 @@ pub(super) fn check(workload: &WorkloadConfig, runtime_directory: &Path) -> Chec
             "names a variable that the agent sets",
         )?;
     }
-    require(
-        working_directory.is_absolute(),
-        "workload.working_directory",
-        "must be an absolute path",
-    )?;
+    check_path(working_directory, "workload.working_directory")?;
     check_id(*user, "workload.user")?;
     check_id(*group, "workload.group")?;
     require(
@@ -232,7 +224,7 @@ pub(super) fn check(workload: &WorkloadConfig, runtime_directory: &Path) -> Chec
 
 fn check_root(root: &Path, runtime_directory: &Path) -> Checked {
     let field = "workload.root";
-    require(root.is_absolute(), field, "must be an absolute path")?;
+    check_path(root, field)?;
     require(!climbs(root), field, "must not contain `..`")?;
     require(
         root.components().count() > 1,
