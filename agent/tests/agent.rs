@@ -30,8 +30,8 @@ use narthex_policy::{Action, BootId, Pcr, SignedFile};
 use nix::libc;
 use tokio::net::TcpStream;
 use world::peers::{
-    KeyConduct, Operator, SharedAnswer, key_service, mock_nsm, policy_source, refusal, serve_nsm,
-    wire,
+    KeyConduct, KeyService, Operator, SharedAnswer, key_service, mock_nsm, policy_source, refusal,
+    serve_nsm, wire,
 };
 use world::process::{
     Agent, directory, free_port, gate_user, has_full_landlock, status_of, workload_user,
@@ -54,12 +54,16 @@ struct Scene {
 /// What is added to a scene's configuration, with the directory's path to put in.
 struct Extras<'a> {
     keys: &'a str,
-    workload: bool,
+    /// What the workload's shell does.
+    workload: Option<&'a str>,
 }
+
+/// A workload that does nothing.
+const SLEEP: &str = "exec sleep 1000";
 
 const NOTHING: Extras<'_> = Extras {
     keys: "",
-    workload: false,
+    workload: None,
 };
 
 impl Scene {
@@ -82,9 +86,9 @@ impl Scene {
             extras.keys,
             world.ledger_switch(),
         );
-        if extras.workload {
+        if let Some(script) = extras.workload {
             config += &format!(
-                "\n[workload]\ncommand = \"/bin/sleep\"\narguments = [\"1000\"]\n{}",
+                "\n[workload]\ncommand = \"/bin/sh\"\narguments = [\"-c\", \"{script}\"]\n{}",
                 workload_user()
             );
         }
@@ -135,6 +139,27 @@ impl Scene {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// The service's secret key.
+const SERVICE: [u8; 32] = [7; 32];
+
+/// A world whose bundle names the service and commits to [`KEY`] as version 1 of `db`; the commitment.
+fn world_with_key() -> (World, Digest384) {
+    let mut world = World::new();
+    world.static_key = *StaticSecret::from_bytes(&SERVICE).public().as_bytes();
+    let name = KeyName::new("db").unwrap();
+    let digest = commitment(&name, 1, &SecretBytes::copied_from(KEY));
+    let committed = ("db".to_owned(), 1, digest.to_hex());
+    world.commitments.push(committed);
+    (world, digest)
+}
+
+/// The service, and what an agent's configuration says of it.
+fn service_of(world: &World, conduct: KeyConduct) -> (String, KeyService) {
+    let (address, service) = key_service(&SERVICE, conduct, world.log.clone());
+    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    (keys, service)
 }
 
 fn flag(body: &ResultBody, name: FieldName) -> bool {
@@ -334,7 +359,7 @@ async fn calls_are_refused_each_for_its_own_reason() {
 async fn a_refused_session_keeps_its_place_until_its_connection_has_gone() {
     let extras = Extras {
         keys: "sessions_per_minute = 1\n", // Of `[gate]`, which comes before.
-        workload: false,
+        workload: None,
     };
     let scene = Scene::with_release(World::new(), "current", &extras).listening();
     let connect = async || {
@@ -364,7 +389,7 @@ async fn a_refused_session_keeps_its_place_until_its_connection_has_gone() {
 async fn an_approved_shutdown_ends_the_agent_in_good_order() {
     let extras = Extras {
         keys: "",
-        workload: true,
+        workload: Some(SLEEP),
     };
     let mut scene = Scene::with_release(World::new(), "current", &extras).listening();
     scene
@@ -391,19 +416,11 @@ fn rand_counter() -> u64 {
 
 #[tokio::test]
 async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
-    let mut world = World::new();
-    let secret = [7; 32];
-    world.static_key = *StaticSecret::from_bytes(&secret).public().as_bytes();
-    let name = KeyName::new("db").unwrap();
-    let digest = commitment(&name, 1, &SecretBytes::copied_from(KEY));
-    world
-        .commitments
-        .push(("db".to_owned(), 1, digest.to_hex()));
-    let (address, service) = key_service(&secret, KeyConduct::Refuse, world.log.clone());
-    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let (world, digest) = world_with_key();
+    let (keys, service) = service_of(&world, KeyConduct::Refuse);
     let extras = Extras {
         keys: &keys,
-        workload: true,
+        workload: Some(SLEEP),
     };
     let scene = Scene::with_release(world, "current", &extras).listening();
 
@@ -473,24 +490,56 @@ async fn a_key_is_fetched_checked_and_wiped_when_the_release_is_revoked() {
 }
 
 #[tokio::test]
+async fn keys_that_the_workload_leaves_no_room_for_are_counted() {
+    // Only root can give the keys' folder a size.
+    if !nix::unistd::geteuid().is_root() {
+        return eprintln!(
+            "keys_that_the_workload_leaves_no_room_for_are_counted: skipped, needs root"
+        );
+    }
+    let (world, _) = world_with_key();
+    let (keys, _service) = service_of(&world, KeyConduct::Release(KEY.to_vec()));
+    let fill = "chmod 600 $NARTHEX_KEYS/db; cat /dev/zero > $NARTHEX_KEYS/db; exec sleep 1000";
+    let extras = Extras {
+        keys: &keys,
+        workload: Some(fill),
+    };
+    let scene = Scene::with_release(world, "current", &extras).listening();
+    scene
+        .until("a workload that has filled its folder", async |scene| {
+            let agent = nix::unistd::Pid::from_raw(scene.agent.id().cast_signed());
+            let below = narthex_agent::platform::process::descendants(agent);
+            let lines = below
+                .iter()
+                .map(|pid| std::fs::read(format!("/proc/{pid}/cmdline")));
+            lines.flatten().any(|line| line == *b"sleep\x001000\0")
+        })
+        .await;
+    let fields = scene.read(Action::Keys, 1).await;
+    assert_eq!(fields.value(FieldName::KeyFailures), Some(Value::Count(0)));
+
+    let mut operator = scene.operator().await;
+    let boot_id = BootId(operator.statement().boot_id.0);
+    let order = scene.world.write_order("reload-keys", &boot_id);
+    let what = What::write(Action::ReloadKeys);
+    let call = scene.world.call(&order, "olga", operator.session(), what);
+    assert!(matches!(operator.call(&call).await, CallAnswer::Done(_)));
+    scene.agent.wait_for("the key files were not written");
+    let fields = scene.read(Action::Keys, 2).await;
+    assert_eq!(fields.value(FieldName::KeyFailures), Some(Value::Count(1)));
+}
+
+#[tokio::test]
 async fn a_false_key_service_gets_no_request() {
-    let mut world = World::new();
-    world.static_key = *StaticSecret::from_bytes(&[7; 32]).public().as_bytes();
-    world
-        .commitments
-        .push(("db".to_owned(), 1, "ab".repeat(48)));
-    let (address, service) = key_service(
-        &[8; 32],
-        KeyConduct::Release(KEY.to_vec()),
-        world.log.clone(),
-    );
-    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let (mut world, _) = world_with_key();
+    world.static_key = *StaticSecret::from_bytes(&[8; 32]).public().as_bytes();
+    let (keys, service) = service_of(&world, KeyConduct::Release(KEY.to_vec()));
     let scene = Scene::with_release(
         world,
         "current",
         &Extras {
             keys: &keys,
-            workload: false,
+            workload: None,
         },
     )
     .listening();
@@ -637,23 +686,11 @@ async fn a_successor_that_the_log_does_not_name_is_not_taken_and_the_agent_says_
 
 #[tokio::test]
 async fn calls_and_keys_that_are_not_in_the_log_get_nothing() {
-    let mut world = World::new();
-    let secret = [7; 32];
-    world.static_key = *StaticSecret::from_bytes(&secret).public().as_bytes();
-    let digest = commitment(
-        &KeyName::new("db").unwrap(),
-        1,
-        &SecretBytes::copied_from(KEY),
-    );
-    world
-        .commitments
-        .push(("db".to_owned(), 1, digest.to_hex()));
-    let conduct = KeyConduct::ReleaseUnlogged(KEY.to_vec());
-    let (address, service) = key_service(&secret, conduct, world.log.clone());
-    let keys = format!("[keys]\nservice = \"{address}\"\n\n[[keys.key]]\nname = \"db\"\n");
+    let (world, _) = world_with_key();
+    let (keys, service) = service_of(&world, KeyConduct::ReleaseUnlogged(KEY.to_vec()));
     let extras = Extras {
         keys: &keys,
-        workload: true,
+        workload: Some(SLEEP),
     };
     let mut scene = Scene::with_release(world, "current", &extras).listening();
     scene

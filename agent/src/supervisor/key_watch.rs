@@ -178,6 +178,8 @@ async fn fetch(core: &Rc<Core>) -> Result<(), FetchFailure> {
     if let Err(error) = core.workload.deliver_keys(files).await {
         core.notices
             .say("the key files were not written", error.id());
+        // Held here, and not by the workload before its next start: who looks must see a difference.
+        core.key_status.borrow_mut().failed();
     }
     Ok(())
 }

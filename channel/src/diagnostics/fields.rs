@@ -401,7 +401,8 @@ closed! {
         KeyCommitment = 0x1004, "keys.commitment";
         /// Requests made for keys (count).
         KeyRequests = 0x1005, "keys.requests";
-        /// Requests that failed or were refused (count).
+        /// Requests that failed or were refused, or whose keys found no room in the running workload's folder:
+        /// it has them at its next start (count).
         KeyFailures = 0x1006, "keys.failures";
         /// When the next request is due (time).
         KeyNextRequest = 0x1007, "keys.next_request";
