@@ -341,6 +341,10 @@ fn qemu_arguments(tools: &Tools, socket: &Path, module_id: &str, plan: &BootPlan
         "-serial",
         "chardev:console",
         "-no-reboot",
+        // With it QEMU looks into every queue at a driver's start as well, at whatever moment that is. Linux has then perhaps
+        // put in the first half of a request to the NSM, and the NSM that finds no second half never answers again.
+        "-global",
+        "virtio-mmio.ioeventfd=off",
         "-L",
         &tools.firmware().display().to_string(),
         "-chardev",
