@@ -21,7 +21,8 @@ use common::workloads::{Place, agent, ended, key, processes_with, run, until};
 use narthex_agent::mode::Mode;
 use narthex_agent::sandbox::kernel_landlock_abi;
 use narthex_agent::workload::{
-    ConfinementMeasure, ExitKind, LaunchStep, MeasureState, WorkloadError, WorkloadState, spawn,
+    ConfinementMeasure, ExitKind, LaunchStep, MeasureState, WorkloadError, WorkloadHandle,
+    WorkloadState, spawn,
 };
 use nix::sys::resource::{Resource, getrlimit};
 
@@ -771,6 +772,21 @@ fn wiped_keys_are_gone_for_the_workload_that_runs_and_for_the_next() {
     });
 }
 
+/// An operator's restart with ten minutes of grace, in which the workload has been told to stop.
+async fn restart_under_way(
+    workload: &WorkloadHandle,
+) -> tokio::task::JoinHandle<Result<(), WorkloadError>> {
+    let restarting = workload.clone();
+    let restart = tokio::task::spawn_local(async move {
+        restarting.restart(Some(Duration::from_secs(600))).await
+    });
+    until("the stop", || {
+        workload.snapshot().state == WorkloadState::Stopping
+    })
+    .await;
+    restart
+}
+
 /// A revocation must not wait for an operator's restart with ten minutes of grace, nor be followed by its start.
 #[test]
 fn the_agents_end_cuts_a_restart_short_and_lasts() {
@@ -782,14 +798,7 @@ fn the_agents_end_cuts_a_restart_short_and_lasts() {
         workload.deliver_keys(vec![key("k", b"one")]).await.unwrap();
         workload.start().await.unwrap();
         until("the workload", || place.out().join("up").exists()).await;
-        let restarting = workload.clone();
-        let restart = tokio::task::spawn_local(async move {
-            restarting.restart(Some(Duration::from_secs(600))).await
-        });
-        until("the stop", || {
-            workload.snapshot().state == WorkloadState::Stopping
-        })
-        .await;
+        let restart = restart_under_way(&workload).await;
         let began = std::time::Instant::now();
         workload
             .end(Some(Duration::from_millis(200)))
@@ -823,14 +832,7 @@ fn withdrawing_cuts_a_restart_short_and_lasts() {
         workload.deliver_keys(vec![key("k", b"one")]).await.unwrap();
         workload.start().await.unwrap();
         until("the workload", || place.out().join("up").exists()).await;
-        let restarting = workload.clone();
-        let restart = tokio::task::spawn_local(async move {
-            restarting.restart(Some(Duration::from_secs(600))).await
-        });
-        until("the stop", || {
-            workload.snapshot().state == WorkloadState::Stopping
-        })
-        .await;
+        let restart = restart_under_way(&workload).await;
         let began = std::time::Instant::now();
         let withdrawing = workload.clone();
         let withdrawn = tokio::task::spawn_local(async move { withdrawing.withdraw().await });

@@ -42,16 +42,7 @@ pub fn write(parts: &Parts<'_>) -> Result<Vec<u8>, EifError> {
     } = parts;
     command_line_text(command_line.as_bytes())?;
     let metadata = metadata.to_json();
-    let mut sections = vec![
-        (SectionKind::Kernel, *kernel),
-        (SectionKind::CommandLine, command_line.as_bytes()),
-        (SectionKind::Metadata, &metadata),
-    ];
-    sections.extend(
-        ramdisks
-            .iter()
-            .map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)),
-    );
+    let sections = in_order(kernel, command_line, &metadata, ramdisks);
     // One place stays free for the signature.
     if !(MIN_SECTIONS..MAX_SECTIONS).contains(&sections.len()) {
         return Err(EifError::SectionCount {
@@ -92,19 +83,30 @@ impl Image<'_> {
     }
 }
 
-/// Every section but the signature, in the one order.
+/// Every section but the signature.
 fn unsigned_sections<'a>(image: &Image<'a>) -> Vec<(SectionKind, &'a [u8])> {
+    in_order(
+        image.kernel(),
+        image.command_line(),
+        image.metadata(),
+        image.ramdisks(),
+    )
+}
+
+/// The one order of the sections, as far as every image has them.
+fn in_order<'a>(
+    kernel: &'a [u8],
+    command_line: &'a str,
+    metadata: &'a [u8],
+    ramdisks: &[&'a [u8]],
+) -> Vec<(SectionKind, &'a [u8])> {
     let mut sections = vec![
-        (SectionKind::Kernel, image.kernel()),
-        (SectionKind::CommandLine, image.command_line().as_bytes()),
-        (SectionKind::Metadata, image.metadata()),
+        (SectionKind::Kernel, kernel),
+        (SectionKind::CommandLine, command_line.as_bytes()),
+        (SectionKind::Metadata, metadata),
     ];
-    sections.extend(
-        image
-            .ramdisks()
-            .iter()
-            .map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)),
-    );
+    let ramdisks = ramdisks.iter();
+    sections.extend(ramdisks.map(|ramdisk| (SectionKind::Ramdisk, *ramdisk)));
     sections
 }
 
